@@ -1,0 +1,83 @@
+"""What every encoder looks like to the rest of eebench: embed once, then one layer at a time.
+
+Exits, gates, pruned widths and early leaving all need the layers one by one, so that is the interface; a
+whole forward pass is the loop over it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Pooling = Literal["cls", "mean"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One tokenised batch.
+
+    Shapes: `input_ids`, `segments` int64 [B, T]; `mask` bool [B, T], True at real tokens ([CLS] and [SEP]
+    included). `padded` is False when every row has T real tokens, known on the host so that no device
+    has to be asked.
+    """
+
+    input_ids: Tensor
+    mask: Tensor
+    segments: Tensor
+    padded: bool = True
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device` (asynchronous from pinned memory)."""
+        move = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("input_ids", "mask", "segments")
+        }
+        return replace(self, **move)
+
+
+@dataclass(frozen=True)
+class State:
+    """Hidden states between two layers.
+
+    Shapes: `hidden` [B, T, H]; `mask` bool [B, T]; `attention` is what the layers take as attention mask
+    (None when nothing is padded).
+    """
+
+    hidden: Tensor
+    mask: Tensor
+    attention: Tensor | None
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained encoder, callable layer by layer.
+
+    `depth` is the number of layers, `width` the hidden size, `pooling` how its checkpoint was trained to be
+    read (architecture default, a method's head may say otherwise).
+    """
+
+    depth: int
+    width: int
+    pooling: Pooling
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> State:
+        """Token embeddings, the state before layer 1; hidden [B, T, H]."""
+
+    @abstractmethod
+    def layer(self, index: int, state: State) -> State:
+        """The state after layer `index` (1..depth)."""
+
+    @abstractmethod
+    def pooler_weights(self) -> tuple[Tensor, Tensor] | None:
+        """Copies of the pretrained pooler's weight [H, H] and bias [H]; None when it has none."""
+
+    def forward(self, batch: Batch) -> State:
+        """The state after the last layer."""
+        state = self.embed(batch)
+        for index in range(1, self.depth + 1):
+            state = self.layer(index, state)
+        return state

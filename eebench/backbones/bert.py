@@ -1,0 +1,39 @@
+"""BERT-type encoders from the stock `transformers` classes, driven one layer at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from eebench.backbones.base import Backbone, Batch, Pooling, State
+
+
+class BertBackbone(Backbone):
+    """`transformers.BertModel` behind the layer-by-layer interface; same numbers as its forward pass.
+
+    The pretrained pooler is set aside: exits that want it copy it through `pooler_weights`.
+    """
+
+    def __init__(self, model: BertModel, pooling: Pooling = "cls") -> None:
+        super().__init__()
+        self.config: BertConfig = model.config
+        self.embeddings = model.embeddings
+        self.layers: nn.ModuleList = model.encoder.layer
+        self.depth, self.width, self.pooling = len(self.layers), model.config.hidden_size, pooling
+        # A tuple keeps the pooler out of this module's parameters: it belongs to the exits.
+        self._pooler = (model.pooler,) if model.pooler is not None else ()
+
+    def embed(self, batch: Batch) -> State:
+        hidden = self.embeddings(input_ids=batch.input_ids, token_type_ids=batch.segments)
+        attention = batch.mask[:, None, None, :] if batch.padded else None
+        return State(hidden, batch.mask, attention)
+
+    def layer(self, index: int, state: State) -> State:
+        return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))
+
+    def pooler_weights(self) -> tuple[Tensor, Tensor] | None:
+        for pooler in self._pooler:
+            return pooler.dense.weight.detach().clone(), pooler.dense.bias.detach().clone()
+        return None

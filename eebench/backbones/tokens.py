@@ -1,0 +1,104 @@
+"""Text to token ids: each backbone's own tokenizer, one pass over a split, ready to be batched."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from eebench.backbones.base import Batch
+from eebench.backbones.checkpoints import find_checkpoint
+from eebench.backbones.toy import TOY_VOCABULARY
+
+Texts = Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A tokenised split, ragged rows laid end to end.
+
+    Shapes: `ids`, `segments` int32 [sum of lengths]; `offsets` int64 [N + 1], row i is ids[offsets[i]:offsets[i+1]].
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+    offsets: np.ndarray
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Real tokens per row, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def batch(self, rows: np.ndarray, length: int | None = None) -> Batch:
+        """Rows as one batch, padded to their longest (or to `length`)."""
+        lengths = self.lengths[rows]
+        width = int(lengths.max()) if length is None else length
+        inside = np.arange(width) < lengths[:, None]
+        source = (self.offsets[rows][:, None] + np.arange(width))[inside]
+        ids = np.full(inside.shape, self.pad_id, dtype=np.int64)
+        segments = np.zeros(inside.shape, dtype=np.int64)
+        ids[inside], segments[inside] = self.ids[source], self.segments[source]
+        mask = torch.from_numpy(inside)
+        return Batch(torch.from_numpy(ids), mask, torch.from_numpy(segments), padded=not bool(inside.all()))
+
+
+class Tokenizer(Protocol):
+    """Turns texts (single sentences or pairs) into token ids."""
+
+    def encode(self, texts: Texts, max_length: int) -> Encoded:
+        """Token ids of every text, truncated to `max_length` tokens (longest of a pair first)."""
+        ...
+
+
+def pack(ids: list[list[int]], segments: list[list[int]], pad_id: int) -> Encoded:
+    """Ragged lists as one `Encoded`."""
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in ids], dtype=np.int64)])
+    flat = np.fromiter((token for row in ids for token in row), dtype=np.int32, count=int(offsets[-1]))
+    kinds = np.fromiter((kind for row in segments for kind in row), dtype=np.int32, count=int(offsets[-1]))
+    return Encoded(flat, kinds, offsets, pad_id)
+
+
+class StockTokenizer:
+    """The checkpoint's own fast tokenizer."""
+
+    def __init__(self, name: str) -> None:
+        from transformers import AutoTokenizer
+
+        directory = find_checkpoint(name).directory
+        self._tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+
+    def encode(self, texts: Texts, max_length: int) -> Encoded:
+        columns = [list(column) for column in zip(*texts, strict=True)]
+        encoded = self._tokenizer(
+            *columns, truncation=True, max_length=max_length, padding=False, return_token_type_ids=True
+        )
+        return pack(encoded["input_ids"], encoded["token_type_ids"], self._tokenizer.pad_token_id)
+
+
+class ToyTokenizer:
+    """Whitespace words hashed into the toy vocabulary; ids 0..2 are padding, start and separator."""
+
+    def encode(self, texts: Texts, max_length: int) -> Encoded:
+        ids, segments = [], []
+        for text in texts:
+            row, kinds = [1], [0]
+            for segment, part in enumerate(text):
+                words = [3 + zlib.crc32(word.encode()) % (TOY_VOCABULARY - 3) for word in part.split()]
+                row += [*words, 2]
+                kinds += [segment] * (len(words) + 1)
+            ids.append(row[:max_length])
+            segments.append(kinds[:max_length])
+        return pack(ids, segments, 0)
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer of backbone `name`."""
+    return ToyTokenizer() if name == "toy" else StockTokenizer(name)

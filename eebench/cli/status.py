@@ -1,0 +1,83 @@
+"""`eebench status`: what is trained, what is missing, what failed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from eebench.cli.settings import RUNS, DataDir, Device, Runs
+
+
+def status(
+    suite: Annotated[str | None, typer.Option(help="A suite; without one, all runs on disk.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    runs: Runs = RUNS,
+) -> None:
+    """Show the state of every cell of a suite, or of every run in the store.
+
+    Examples:
+
+        eebench status --suite quickstart
+
+        eebench status --json
+    """
+    from eebench.store import Store
+
+    store = Store(runs)
+    rows = _suite_rows(suite, store, data_dir, device) if suite is not None else stored_rows(store)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([dict(zip(HEADERS, row, strict=True)) for row in rows]))
+        return
+    from eebench.cli.tables import print_table
+
+    print_table(rows, HEADERS)
+
+
+HEADERS = ("status", "run", "reason")
+Row = tuple[str, str, str]
+
+
+def _suite_rows(suite: str, store: object, data_dir: object, device: str) -> list[Row]:
+    from pathlib import Path
+
+    from eebench.cli.settings import auto_precision, find_device
+    from eebench.plan import Planner
+    from eebench.store import Store
+    from eebench.suites import load_suite
+
+    assert isinstance(store, Store) and (data_dir is None or isinstance(data_dir, Path))
+    planner = Planner(data_dir, auto_precision(find_device(device)))
+    rows: list[Row] = []
+    for cell in planner.plan(load_suite(suite)).cells:
+        title = f"{cell.label} on {cell.task.name}, {cell.backbone}, seed {cell.seed}"
+        if cell.job is None:
+            rows.append(("failed", title, cell.problem))
+            continue
+        run = store.run(cell.job.spec)
+        failure = run.failure()
+        state = "ok" if run.is_done() else "failed" if failure is not None else "missing"
+        rows.append((state, title, failure or ""))
+    return rows
+
+
+def stored_rows(store: object) -> list[Row]:
+    """One row per run directory: ok, failed with its reason, or unfinished."""
+    from eebench.artifacts import read_json
+    from eebench.store import Store
+
+    assert isinstance(store, Store)
+    rows: list[Row] = []
+    for directory in sorted(path for path in store.root.glob("*") if path.is_dir()):
+        failure = directory / "failure.json"
+        if (directory / "done.json").exists():
+            rows.append(("ok", directory.name, ""))
+        elif failure.exists():
+            rows.append(("failed", directory.name, str(read_json(failure)["reason"])))
+        else:
+            rows.append(("unfinished", directory.name, "run the same command again to continue"))
+    return rows

@@ -1,0 +1,116 @@
+"""`eebench sweep`: everything a suite asks for, as text files that can be diffed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eebench.cli.settings import RUNS, DataDir, Device, Runs
+
+if TYPE_CHECKING:
+    from eebench.engine.execute import Executor
+    from eebench.engine.local import Outcome
+    from eebench.plan import Plan
+    from eebench.suites import Suite
+
+
+def sweep(
+    suite: Annotated[str, typer.Option(help="Name of a suite, or the path of a YAML file.")],
+    only: Annotated[str, typer.Option(help="Cells to run, e.g. method=gaml,task=rte.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and train nothing.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="Where results are written.")] = Path("results"),
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    runs: Runs = RUNS,
+) -> None:
+    """Train what is missing, trace it, replay every rule and setting, and write the results tables.
+
+    With --only nothing but the runs is made: results always show a whole suite.
+
+    Examples:
+
+        eebench sweep --suite quickstart
+
+        eebench sweep --suite quickstart --only method=gaml --dry-run
+    """
+    from rich.console import Console
+
+    from eebench.cli.progress import PlanProgress
+    from eebench.cli.settings import auto_precision, find_device
+    from eebench.engine.execute import Executor
+    from eebench.engine.local import run_plan
+    from eebench.plan import Planner, parse_only
+    from eebench.store import Store
+    from eebench.suites import load_suite
+
+    wanted = parse_only(only)
+    loaded = load_suite(suite)
+    place = find_device(device)
+    plan = Planner(data_dir, auto_precision(place)).plan(loaded, wanted)
+    executor = Executor(Store(runs), place)
+    if dry_run:
+        show_plan(plan, executor)
+        return
+    with PlanProgress(Console(stderr=True)) as progress:
+        outcomes = run_plan(plan, executor, progress)
+    if not wanted:
+        write(loaded, outcomes, executor, results / loaded.name)
+        typer.echo(f"wrote {results / loaded.name}; `eebench report --suite {loaded.name}` draws it.")
+    finish(outcomes)
+
+
+def show_plan(plan: Plan, executor: Executor) -> None:
+    """One line per run: cached, to train or failed before, and which cells it is for."""
+    from eebench.cli.tables import print_table
+
+    rows = []
+    for job in plan.jobs:
+        run = executor.run(job)
+        state = "cached" if run.is_done() else "failed before" if run.failure() else "to train"
+        uses = [
+            cell.label for cell in plan.cells if cell.job is not None and cell.job.spec.key == job.spec.key
+        ]
+        needed = [other.method.name for other in plan.jobs if job.spec.key in other.spec.needs.values()]
+        purpose = ", ".join(dict.fromkeys([*uses, *(f"needed by {name}" for name in needed)]))
+        rows.append((state, job.title, purpose, run.directory.name))
+    for cell in plan.cells:
+        if cell.job is None:
+            rows.append(("cannot run", f"{cell.label} on {cell.task.name}", cell.problem, ""))
+    print_table(rows, ("state", "run", "for", "directory"))
+    cached = sum(row[0] == "cached" for row in rows)
+    typer.echo(f"\n{len(rows)} runs for {len(plan.cells)} cells: {cached} cached, {len(rows) - cached} not.")
+
+
+def write(suite: Suite, outcomes: Sequence[Outcome], executor: Executor, folder: Path) -> None:
+    """The results tables and where they come from."""
+    from eebench.provenance import provenance
+    from eebench.results import write_results
+    from eebench.sweep import Collector
+
+    jobs = {
+        outcome.cell.job.spec.key: outcome.cell.job for outcome in outcomes if outcome.cell.job is not None
+    }
+    done = {key: executor.run(job) for key, job in jobs.items()}
+    records = {key: run.record() for key, run in done.items() if run.is_done()}
+    tables = Collector(suite, outcomes).tables(records)
+    write_results(folder, tables, provenance(suite, outcomes))
+
+
+def finish(outcomes: Sequence[Outcome]) -> None:
+    """Says what failed; exit code 1 when anything did."""
+    bad = [outcome for outcome in outcomes if outcome.status != "ok"]
+    for outcome in bad:
+        cell = outcome.cell
+        typer.echo(
+            f"{outcome.status}: {cell.label} on {cell.task.name}, {cell.backbone}, seed {cell.seed}: "
+            f"{outcome.reason}",
+            err=True,
+        )
+    if bad:
+        typer.echo(f"{len(bad)} of {len(outcomes)} cells did not finish.", err=True)
+        raise typer.Exit(1)

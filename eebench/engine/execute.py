@@ -1,0 +1,176 @@
+"""Makes one run: build, train with resume, store; then its trace. Safe to kill at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eebench.artifacts import checksum, read_json, write_json
+from eebench.backbones.checkpoints import load_backbone, skeleton_backbone
+from eebench.backbones.tokens import Encoded, load_tokenizer
+from eebench.errors import DamagedError
+from eebench.model import MultiExitModel, load_weights, weights_of
+from eebench.plan import Job
+from eebench.store import Run, Store
+from eebench.tasks.splits import Split, hold_out
+from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
+from eebench.training.checkpoints import CheckpointFile
+from eebench.training.loop import Examples, Setup, Trainer
+
+OnStep = Callable[[int, int], None]
+HOLDOUT_SEED = 0
+"""The held-out slice is the same for every seed, so that seeds differ in training alone."""
+
+
+@dataclass
+class Executor:
+    """Makes runs and traces in `store` on `device`; tokenises each split once."""
+
+    store: Store
+    device: torch.device
+    _encoded: dict[tuple[str, ...], Encoded] = field(default_factory=dict)
+
+    def run(self, job: Job) -> Run:
+        """The run directory of a job."""
+        return self.store.run(job.spec)
+
+    def ensure_trained(self, job: Job, on_step: OnStep = lambda done, total: None) -> Run:
+        """The trained run of `job`: made now, continued, or found done. Two processes do the work once."""
+        run = self.run(job)
+        with run.lock():
+            if not run.is_done():
+                run.describe()
+                self._train(job, run, on_step)
+        return run
+
+    def ensure_trace(self, job: Job, split: str = "dev", on_step: OnStep = lambda done, total: None) -> Trace:
+        """The trace of `job` on `split`; a damaged trace or run is noticed by its checksum and made again."""
+        run = self.ensure_trained(job, on_step)
+        with run.lock():
+            trace = read_trace(run.directory, split)
+            if trace is None:
+                trace = self._trace(job, run, split, on_step)
+        return trace
+
+    def model(self, job: Job) -> MultiExitModel:
+        """The trained model of a finished run, on the executor's device."""
+        model = build(job)
+        load_weights(model, self.run(job).weights())
+        return model.to(self.device)
+
+    def examples(self, job: Job, split: str) -> Examples:
+        """A split, tokenised by the job's backbone."""
+        return self._examples(job, job.data.splits[split], split)
+
+    def _examples(self, job: Job, rows: Split, name: str) -> Examples:
+        key = (job.data.fingerprint, name, str(len(rows.texts)), job.backbone, str(job.options.max_length))
+        if key not in self._encoded:
+            length = job.options.max_length or job.task.max_length
+            self._encoded[key] = load_tokenizer(job.backbone).encode(rows.texts, length)
+        return Examples(self._encoded[key], rows.labels)
+
+    def _train(self, job: Job, run: Run, on_step: OnStep) -> None:
+        # The caller's random state is its own business; inside, everything follows from the seed.
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(job.seed)
+            model = build(job)
+            job.method.initialise(model, {role: self._needed(need) for role, need in job.needs.items()})
+            file = CheckpointFile(run.directory)
+            trainer = Trainer(model, job.method.stages(job.options), self._setup(job), file, on_step)
+            try:
+                progress = trainer.run()
+            except DamagedError:
+                file.clear()
+                self._train(job, run, on_step)
+                return
+        record: dict[str, Any] = {
+            "parameters": model.parameter_count(), "training_steps": progress.steps,
+            "history": progress.history, "exit_layers": list(model.exit_layers),
+        }  # fmt: skip
+        run.finish(weights_of(model), record)
+        file.clear()
+
+    def _needed(self, job: Job) -> dict[str, torch.Tensor]:
+        run = self.ensure_trained(job)
+        try:
+            return run.weights()
+        except DamagedError:
+            with run.lock():
+                run.reset()
+            return self.ensure_trained(job).weights()
+
+    def _setup(self, job: Job) -> Setup:
+        options, train = job.options, job.data.splits["train"]
+        if options.train_rows is not None:
+            train = train.head(options.train_rows)
+        selection = None
+        if options.select == "best" or options.patience is not None:
+            if options.holdout > 0:
+                train, held = hold_out(train, options.holdout, HOLDOUT_SEED)
+                selection = self._examples(job, held, "held out")
+            else:
+                selection = self.examples(job, "dev")
+        return Setup(
+            self._examples(job, train, f"train-{options.train_rows}-{options.holdout}"),
+            selection, job.task.metric, options, job.seed, self.device,
+        )  # fmt: skip
+
+    def _trace(self, job: Job, run: Run, split: str, on_step: OnStep) -> Trace:
+        try:
+            model = self.model(job)
+        except DamagedError:
+            run.reset()
+            run.describe()
+            self._train(job, run, on_step)
+            model = self.model(job)
+        examples = self.examples(job, split)
+        trace = trace_model(model, examples.encoded, np.asarray(examples.labels), self.device)
+        write_trace(run.directory, split, trace)
+        return trace
+
+
+def build(job: Job) -> MultiExitModel:
+    """The job's model before training, from the pretrained backbone."""
+    full = load_backbone(job.backbone)
+    kept = job.method.depth(job.options, full.depth)
+    backbone = full if kept == full.depth else load_backbone(job.backbone, kept)
+    return job.method.build(backbone, job.task.classes, job.options)
+
+
+def build_skeleton(job: Job) -> MultiExitModel:
+    """The job's model without weights (meta device), for counting."""
+    depth = skeleton_backbone(job.backbone).depth
+    backbone = skeleton_backbone(job.backbone, job.method.depth(job.options, depth))
+    with torch.device("meta"):
+        return job.method.build(backbone, job.task.classes, job.options)
+
+
+def trace_paths(directory: Path, split: str) -> tuple[Path, Path]:
+    """The trace's tensors and the small file with its checksum."""
+    return directory / f"trace-{split}.safetensors", directory / f"trace-{split}.json"
+
+
+def write_trace(directory: Path, split: str, trace: Trace) -> None:
+    """Stores a trace and then its checksum."""
+    path, note = trace_paths(directory, split)
+    save_trace(path, trace, {"split": split})
+    write_json(note, {"sha256": checksum(path), "version": TRACE_VERSION})
+
+
+def read_trace(directory: Path, split: str) -> Trace | None:
+    """The stored trace, or None when there is none or it does not match its checksum."""
+    path, note = trace_paths(directory, split)
+    if not (path.exists() and note.exists()):
+        return None
+    try:
+        expected = read_json(note)
+        if expected.get("version") != TRACE_VERSION or checksum(path) != expected.get("sha256"):
+            return None
+        return load_trace(path)
+    except DamagedError:
+        return None

@@ -1,0 +1,89 @@
+"""Runs a plan on this machine, one run after the other; a run that fails is an outcome, not the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from eebench.engine.execute import Executor
+from eebench.errors import EebenchError
+from eebench.plan import Cell, Job, Plan
+from eebench.trace import Trace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: status ok, failed or skipped, the reason, and its dev trace when ok."""
+
+    cell: Cell
+    status: str
+    reason: str = ""
+    trace: Trace | None = None
+
+
+class Reporter(Protocol):
+    """Shows how far a plan has come."""
+
+    def started(self, job: Job, number: int, total: int) -> None:
+        """A job begins (or is looked up)."""
+        ...
+
+    def step(self, done: int, total: int) -> None:
+        """`done` of `total` training steps of the current job."""
+        ...
+
+    def failed(self, job: Job, reason: str) -> None:
+        """A job failed."""
+        ...
+
+
+def run_plan(plan: Plan, executor: Executor, reporter: Reporter) -> list[Outcome]:
+    """Makes every run and trace of the plan, needs first; returns one outcome per cell, in the plan's order."""
+    failures: dict[str, str] = {}
+    shown = {cell.job.spec.key for cell in plan.cells if cell.job is not None}
+    traces: dict[str, Trace] = {}
+    for number, job in enumerate(plan.jobs, start=1):
+        blocked = [needed for needed in job.needs.values() if needed.spec.key in failures]
+        if blocked:
+            failures[job.spec.key] = f"skipped: it needs {blocked[0].title}, which failed"
+            continue
+        reporter.started(job, number, len(plan.jobs))
+        with _recorded(job, executor, reporter, failures):
+            if job.spec.key in shown:
+                traces[job.spec.key] = executor.ensure_trace(job, "dev", reporter.step)
+            else:
+                executor.ensure_trained(job, reporter.step)
+    return [_outcome(cell, failures, traces) for cell in plan.cells]
+
+
+@contextmanager
+def _recorded(job: Job, executor: Executor, reporter: Reporter, failures: dict[str, str]) -> Iterator[None]:
+    """The one place where a run's failure, whatever it is, becomes a recorded reason."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        reason = str(error) if isinstance(error, EebenchError) else f"{type(error).__name__}: {error}"
+        reason = " ".join(reason.split())
+        failures[job.spec.key] = reason
+        reporter.failed(job, reason)
+        _note_failure(executor, job, reason)
+
+
+def _note_failure(executor: Executor, job: Job, reason: str) -> None:
+    try:
+        executor.run(job).fail(reason)
+    except EebenchError:
+        return  # a full disk cannot take the note either; the outcome still carries the reason
+
+
+def _outcome(cell: Cell, failures: dict[str, str], traces: dict[str, Trace]) -> Outcome:
+    if cell.job is None:
+        return Outcome(cell, "failed", cell.problem)
+    key = cell.job.spec.key
+    if key in failures:
+        reason = failures[key]
+        status = "skipped" if reason.startswith("skipped: ") else "failed"
+        return Outcome(cell, status, reason.removeprefix("skipped: "))
+    return Outcome(cell, "ok", "", traces[key])

@@ -1,0 +1,107 @@
+"""Exit heads: how an internal classifier reads the state of its layer.
+
+The forms of the literature (who uses which is in each method's file): pool the tokens, optionally pass a
+pooler (dense + tanh), drop out, one linear map to the classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from eebench.backbones.base import Backbone, Pooling, State
+
+PoolerForm = Literal["none", "tanh", "shared", "own"]
+
+
+class HeadConfig(BaseModel):
+    """Form of the exits.
+
+    `pooler`: none (linear on the pooled state), tanh (no dense map: COST-EFF), shared (one for all exits:
+    PABEE), own (one per exit: DeeBERT). `pooling`: [CLS] or the mean over real tokens; None takes what the
+    backbone was trained with.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pooling: Pooling | None = None
+    pooler: PoolerForm = "shared"
+    pooler_init: Literal["pretrained", "random"] = "pretrained"
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+
+def pool(state: State, pooling: Pooling) -> Tensor:
+    """One vector per sample, [B, H]: the [CLS] row, or the mean over real tokens."""
+    if pooling == "cls":
+        return state.hidden[:, 0]
+    # A matrix product instead of a masked sum: one pass over the hidden states, padding weighs zero.
+    weights = state.mask.to(state.hidden.dtype)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return torch.bmm(weights.unsqueeze(1), state.hidden).squeeze(1)
+
+
+class Pooler(nn.Module):
+    """BERT's pooler: dense H x H and tanh."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        nn.init.normal_(self.dense.weight, std=0.02)
+        nn.init.zeros_(self.dense.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return torch.tanh(self.dense(pooled))
+
+    @classmethod
+    def of(cls, backbone: Backbone, init: str) -> Pooler:
+        """A pooler that starts from the backbone's pretrained one where there is one and it is wanted."""
+        pooler = cls(backbone.width)
+        weights = backbone.pooler_weights()
+        if init == "pretrained" and weights is not None:
+            with torch.no_grad():
+                pooler.dense.weight.copy_(weights[0])
+                pooler.dense.bias.copy_(weights[1])
+        return pooler
+
+
+class ExitHead(nn.Module):
+    """Pooled state -> logits [B, C]; the classifier starts from N(0, 0.02) with bias 0."""
+
+    def __init__(
+        self, width: int, classes: int, pooling: Pooling, pooler: nn.Module | None, dropout: float
+    ) -> None:
+        super().__init__()
+        self.pooling: Pooling = pooling
+        self.classes = classes
+        self.pooler = pooler
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, classes)
+        nn.init.normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, state: State) -> Tensor:
+        pooled = pool(state, self.pooling)
+        if self.pooler is not None:
+            pooled = self.pooler(pooled)
+        logits: Tensor = self.classifier(self.dropout(pooled))
+        return logits
+
+
+def exit_heads(
+    backbone: Backbone, classes: int, config: HeadConfig, layers: tuple[int, ...]
+) -> dict[int, ExitHead]:
+    """One head after each of `layers` (1-based), in the form `config` asks for."""
+    pooling = config.pooling or backbone.pooling
+    shared = Pooler.of(backbone, config.pooler_init) if config.pooler == "shared" else None
+    heads = {}
+    for layer in layers:
+        pooler: nn.Module | None = shared
+        if config.pooler == "own":
+            pooler = Pooler.of(backbone, config.pooler_init)
+        elif config.pooler == "tanh":
+            pooler = nn.Tanh()
+        heads[layer] = ExitHead(backbone.width, classes, pooling, pooler, config.dropout)
+    return heads

@@ -1,0 +1,1 @@
+"""Early-exit methods, one file per paper."""

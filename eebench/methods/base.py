@@ -1,0 +1,78 @@
+"""The contract of a method: what is added to the backbone, the stages of training, what it needs first.
+
+A new method is one file with a subclass of `Method` and one entry in the catalogue (or an entry point of the
+group `eebench.methods` in another package).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from eebench.backbones.base import Backbone
+from eebench.heads import exit_heads
+from eebench.model import MultiExitModel
+from eebench.training.options import TrainingOptions
+from eebench.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class Need:
+    """Another run that must be trained first: its method and options; task, backbone and seed are shared."""
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """One way to build and train an early-exit model.
+
+    `version` is raised whenever a change alters what the same options train to. `default_rule` is the rule of
+    its paper. Options classes hold the paper's defaults.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    version: ClassVar[int] = 1
+    default_rule: ClassVar[str]
+    options_type: ClassVar[type[TrainingOptions]] = TrainingOptions
+    regression: ClassVar[bool] = True
+
+    @property
+    def recipe(self) -> str:
+        """What training is named after; two methods with one recipe share their runs."""
+        return self.name
+
+    def label(self, options: TrainingOptions) -> str:
+        """How results call this method with these options."""
+        return self.name
+
+    def depth(self, options: TrainingOptions, layers: int) -> int:
+        """How many layers of a backbone of `layers` layers are kept."""
+        return layers
+
+    def exit_layers(self, options: TrainingOptions, depth: int) -> tuple[int, ...]:
+        """The layers (1-based) that get an exit: all of them unless a method says otherwise."""
+        return tuple(range(1, depth + 1))
+
+    def needs(self, options: TrainingOptions) -> dict[str, Need]:
+        """Runs that must exist first, by role."""
+        return {}
+
+    def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
+        """The backbone with this method's parts added."""
+        layers = self.exit_layers(options, backbone.depth)
+        heads: dict[int, nn.Module] = dict(exit_heads(backbone, classes, options.head, layers))
+        return MultiExitModel(backbone, heads)
+
+    def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Copies what `needs` asked for (weights by role) into the model before training."""
+
+    @abstractmethod
+    def stages(self, options: TrainingOptions) -> list[Stage]:
+        """The stages of training, in order."""

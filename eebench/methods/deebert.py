@@ -1,0 +1,77 @@
+"""DeeBERT: fine-tune first, then train the off-ramps on the frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from eebench.heads import HeadConfig
+from eebench.losses import exit_losses
+from eebench.methods.base import Method, Need
+from eebench.methods.finetune import FinetuneOptions
+from eebench.model import MultiExitModel, Outputs
+from eebench.training.options import TrainingOptions
+from eebench.training.stages import Stage, Terms
+
+
+def off_ramp_loss(outputs: Outputs, labels: Tensor) -> Terms:
+    """Plain sum of the cross-entropies of all exits but the last."""
+    return {"loss": exit_losses(outputs.logits[:-1], labels).sum()}
+
+
+class DeebertOptions(TrainingOptions):
+    """The released recipe: batch 8, three epochs a stage, no warm-up, no decay, own pooler at each exit.
+
+    Stage 1 takes `epochs` and `lr`; stage 2 `exit_epochs` and `exit_lr` (None: the same).
+    """
+
+    epochs: int = 3
+    batch_size: int = 8
+    warmup_share: float = 0.0
+    weight_decay: float = 0.0
+    head: HeadConfig = HeadConfig(pooler="own")
+    exit_epochs: int | None = Field(None, ge=1, description="epochs of stage 2; None: as stage 1")
+    exit_lr: float | None = Field(None, gt=0, description="learning rate of stage 2; None: as stage 1")
+
+    @field_validator("head")
+    @classmethod
+    def _off_ramps_apart(cls, head: HeadConfig) -> HeadConfig:
+        if head.pooler == "shared":
+            raise ValueError("a shared pooler would move the trained final exit; use own, tanh or none")
+        return head
+
+
+class Deebert(Method):
+    """Two stages; stage 1 is a `finetune` run with the same options, shared with whoever asks for it.
+
+    Paper and code differ on the last off-ramp: the code consults an untrained one, the paper the final
+    classifier; the paper is followed. The frozen backbone runs in evaluation mode. Off-ramp poolers start
+    from the pretrained pooler, not the fine-tuned one, as in the code.
+    """
+
+    name, title, default_rule = "deebert", "DeeBERT", "entropy"
+    paper = "DeeBERT (Xin et al. 2020)"
+    options_type = DeebertOptions
+
+    def needs(self, options: TrainingOptions) -> dict[str, Need]:
+        shared = FinetuneOptions.model_fields.keys()
+        return {"finetuned": Need("finetune", options.model_dump(include=set(shared)))}
+
+    def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
+        parameters = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, weight in needed["finetuned"].items():
+                parameters[name].copy_(weight)
+
+    def stages(self, options: TrainingOptions) -> list[Stage]:
+        assert isinstance(options, DeebertOptions)
+        epochs, lr = options.exit_epochs or options.epochs, options.exit_lr or options.lr
+        return [Stage("off-ramps", epochs, lr, off_ramp_loss, trains=is_off_ramp)]
+
+
+def is_off_ramp(name: str) -> bool:
+    """Whether a parameter belongs to an exit; the last exit gets no gradient from the loss and stays as it is."""
+    return name.startswith("heads.")

@@ -1,0 +1,178 @@
+"""From a suite to the runs it needs, each once, in an order in which needs come first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from eebench.backbones.checkpoints import backbone_depth, backbone_fingerprint, check_depth
+from eebench.errors import ConfigError, DataError, UserError
+from eebench.methods.base import Method
+from eebench.methods.catalogue import find_method
+from eebench.options import resolve_options
+from eebench.store import RunSpec
+from eebench.suites import MethodChoice, Suite
+from eebench.tasks.sources import load_task
+from eebench.tasks.specs import TaskSpec
+from eebench.tasks.splits import TaskData
+from eebench.training.options import TrainingOptions
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to make: what it is (`spec`) and how to make it."""
+
+    spec: RunSpec
+    method: Method
+    options: TrainingOptions
+    backbone: str
+    task: TaskSpec
+    data: TaskData
+    seed: int
+    needs: Mapping[str, Job]
+
+    @property
+    def title(self) -> str:
+        """What progress bars and messages call it."""
+        return f"{self.method.label(self.options)} on {self.task.name}, {self.backbone}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a suite's table: the label it is reported under and the job whose run it shows.
+
+    `job` is None when the cell cannot even be planned, for example without its data; `problem` says why.
+    """
+
+    label: str
+    method: Method
+    task: TaskSpec
+    backbone: str
+    seed: int
+    job: Job | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite, and the distinct jobs behind them, needs before those who need them."""
+
+    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
+
+
+class Planner:
+    """Turns choices into jobs; loads each data set once."""
+
+    def __init__(self, data_dir: Path | None, precision: str) -> None:
+        self.data_dir, self.precision = data_dir, precision
+        self._data: dict[str, TaskData | DataError] = {}
+
+    def plan(self, suite: Suite, only: Mapping[str, set[str]] | None = None) -> Plan:
+        """The plan of `suite`, cut to the cells that `only` allows (keys method, task, backbone, seed)."""
+        cells, problems = [], []
+        for task, backbone, choice, seed in product(suite.tasks, suite.backbones, suite.choices, suite.seeds):
+            if not allowed(only or {}, choice, backbone, task, seed):
+                continue
+            try:
+                cells.append(self.cell(choice, backbone, task, seed))
+            except UserError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError(list(dict.fromkeys(problems)))
+        if not cells:
+            raise UserError("--only leaves nothing to run; `eebench sweep --dry-run` shows all cells.")
+        return Plan(tuple(cells), in_order(cell.job for cell in cells if cell.job is not None))
+
+    def cell(self, choice: MethodChoice, backbone: str, task: TaskSpec, seed: int) -> Cell:
+        """One cell with its job; data that cannot be had leaves a cell with the reason instead."""
+        try:
+            job = self.job(choice.method, choice.options, backbone, task, seed)
+        except DataError as error:
+            return Cell(choice.label, choice.method, task, backbone, seed, None, str(error))
+        return Cell(choice.label, choice.method, task, backbone, seed, job)
+
+    def job(self, method: Method, options: TrainingOptions, backbone: str, task: TaskSpec, seed: int) -> Job:
+        """The job of one run; raises UserError when the method cannot do this task or backbone."""
+        if task.is_regression and not method.regression:
+            raise UserError(f"method '{method.name}' is not defined for regression ({task.name}); use joint.")
+        check_depth(method.depth(options, backbone_depth(backbone)), backbone_depth(backbone), backbone)
+        resolved = options.model_copy(
+            update={
+                "precision": self.precision if options.precision == "auto" else options.precision,
+                "max_length": options.max_length or task.max_length,
+            }
+        )
+        needs = {
+            role: self.job(
+                find_method(need.method),
+                resolve_options(find_method(need.method), {**need.options, "precision": resolved.precision,
+                                                           "max_length": resolved.max_length}, role),
+                backbone, task, seed,
+            )
+            for role, need in method.needs(resolved).items()
+        }  # fmt: skip
+        data = self.data(task)
+        spec = RunSpec(
+            recipe=method.recipe, recipe_version=method.version, options=resolved.model_dump(mode="json"),
+            backbone=backbone_fingerprint(backbone), task=task.name, data=data.fingerprint, seed=seed,
+            needs={role: job.spec.key for role, job in needs.items()},
+        )  # fmt: skip
+        return Job(spec, method, resolved, backbone, task, data, seed, needs)
+
+    def remember(self, data: TaskData) -> None:
+        """Uses `data` for its task instead of loading it: data that exist only in memory."""
+        self._data[data.spec.name] = data
+
+    def data(self, task: TaskSpec) -> TaskData:
+        """The task's data, loaded once."""
+        if task.name not in self._data:
+            try:
+                self._data[task.name] = load_task(task, self.data_dir)
+            except DataError as error:
+                self._data[task.name] = error
+        found = self._data[task.name]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+
+ONLY_KEYS = ("method", "task", "backbone", "seed")
+
+
+def parse_only(text: str) -> dict[str, set[str]]:
+    """`"method=gaml,task=rte,task=mrpc"` -> {"method": {"gaml"}, "task": {"rte", "mrpc"}}."""
+    wanted: dict[str, set[str]] = {}
+    for part in filter(None, text.split(",")):
+        key, separator, value = part.partition("=")
+        if not separator or key not in ONLY_KEYS:
+            raise UserError(f"--only {part}: write it as key=value with key one of {', '.join(ONLY_KEYS)}.")
+        wanted.setdefault(key, set()).add(value)
+    return wanted
+
+
+def allowed(
+    only: Mapping[str, set[str]], choice: MethodChoice, backbone: str, task: TaskSpec, seed: int
+) -> bool:
+    """Whether `--only` keeps a cell; a method is named by its label or its name."""
+    names = {
+        "method": {choice.label, choice.method.name}, "task": {task.name},
+        "backbone": {backbone}, "seed": {str(seed)},
+    }  # fmt: skip
+    return all(names[key] & values for key, values in only.items())
+
+
+def in_order(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """Each distinct job once, what it needs first."""
+    ordered: dict[str, Job] = {}
+
+    def visit(job: Job) -> None:
+        for needed in job.needs.values():
+            visit(needed)
+        ordered.setdefault(job.spec.key, job)
+
+    for job in jobs:
+        visit(job)
+    return tuple(ordered.values())

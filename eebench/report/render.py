@@ -1,0 +1,272 @@
+"""Results folder -> page: ``README.md`` with tables, and ``figures/*.svg``. Reads that folder alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from eebench.errors import StorageError
+from eebench.report import tables
+from eebench.report.definitions import DEFINITIONS, PROTOCOLS
+from eebench.report.figures import Caption, front_svg, layers_svg
+from eebench.report.markdown import escape, plain, table
+from eebench.report.selection import Shown, default_points, distinguish, mapping, shown_methods
+from eebench.results import Results, read_results, write_if_changed
+
+FIGURE_NAMES = ("front-*.svg", "layers-*.svg")
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """What rendering did to a file."""
+
+    path: Path
+    change: Literal["written", "unchanged", "removed"]
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure in memory: its path below the results folder, what it shows, its bytes."""
+
+    path: str
+    alt: str
+    svg: bytes
+
+
+@dataclass(frozen=True)
+class Page:
+    """What every section is made from."""
+
+    results: Results
+    methods: dict[str, Shown]
+    fronts: list[FigureFile]
+    layers: list[FigureFile]
+
+
+def render_report(folder: Path) -> list[Path]:
+    """Write the page of a results folder; the paths of all its files, changed or not.
+
+    Rendering twice gives the same bytes. Raises DataError when the folder is not a complete results folder.
+    """
+    return [file.path for file in update_report(folder) if file.change != "removed"]
+
+
+def update_report(folder: Path) -> list[FileChange]:
+    """Write the page of a results folder, and say what became of each file.
+
+    A figure of a task or backbone that the results no longer have is removed.
+    """
+    contents = page_files(read_results(folder))
+    changes = [
+        FileChange(folder / path, "written" if write_if_changed(folder / path, content) else "unchanged")
+        for path, content in contents.items()
+    ]
+    return [*changes, *_remove_stale(folder, set(contents))]
+
+
+def page_files(results: Results) -> dict[str, bytes]:
+    """The files of the page by their path below the folder; the page itself comes first."""
+    split = distinguish(results)
+    methods = shown_methods(split)
+    fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
+    page = Page(split, methods, fronts, layers)
+    files = {"README.md": "\n".join(_page_lines(page)).encode()}
+    return files | {figure.path: figure.svg for figure in [*fronts, *layers]}
+
+
+def slug(text: str) -> str:
+    """Text as a part of a file name: letters, digits, dot, dash and underscore, at most 60 of them.
+
+    Example: ``slug("google/electra base")`` is ``google-electra-base``.
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:60] or "unnamed"
+
+
+def _front_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFile]:
+    """Score against cost for each task and backbone, on its first split, metric and convention."""
+    points = default_points(results.points, methods)
+    files: list[FigureFile] = []
+    for task, backbone, part in _cells(points):
+        first = _first(part, "split", "metric", "convention")
+        caption = Caption(*_words(task, backbone, first), str(first["convention"].iloc[0]))
+        if not (first["flops_per_sample"].notna() & first["score_mean"].notna()).any():
+            continue
+        path = _free_path("front", task, backbone, files)
+        alt = f"Score against cost: {task}, {backbone}"
+        files.append(FigureFile(path, alt, front_svg(first, methods, caption)))
+    return files
+
+
+def _layer_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFile]:
+    """Score by exit for each task and backbone, on its first split and metric."""
+    exits = results.exits[results.exits["method"].isin(list(methods))]
+    files: list[FigureFile] = []
+    for task, backbone, part in _cells(exits):
+        first = _first(part, "split", "metric")
+        svg = layers_svg(first, methods, Caption(*_words(task, backbone, first)))
+        if svg:
+            path = _free_path("layers", task, backbone, files)
+            files.append(FigureFile(path, f"Score by exit: {task}, {backbone}", svg))
+    return files
+
+
+def _cells(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Task, backbone and their rows."""
+    for (task, backbone), part in rows.groupby(["task", "backbone"], sort=False):
+        yield str(task), str(backbone), part
+
+
+def _first(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The rows whose `columns` are those of the first row."""
+    for column in columns:
+        rows = rows[rows[column] == rows[column].iloc[0]]
+    return rows
+
+
+def _words(task: str, backbone: str, rows: pd.DataFrame) -> tuple[str, str]:
+    """Title and metric of a figure."""
+    return f"{task}, {backbone}", f"{rows['metric'].iloc[0]} on {rows['split'].iloc[0]}"
+
+
+def _free_path(kind: str, task: str, backbone: str, taken: Sequence[FigureFile]) -> str:
+    """The path of a figure; two names that become one (``a/b`` and ``a-b``) are told apart by a number."""
+    stem = f"figures/{kind}-{slug(task)}-{slug(backbone)}"
+    # Some file systems do not tell upper case from lower.
+    used = {figure.path.casefold() for figure in taken}
+    candidates = [f"{stem}.svg", *(f"{stem}-{number}.svg" for number in range(2, len(taken) + 3))]
+    return next(path for path in candidates if path.casefold() not in used)
+
+
+def _remove_stale(folder: Path, current: set[str]) -> list[FileChange]:
+    """Remove the figures of an earlier rendering; files of any other name are not ours."""
+    found = sorted(path for pattern in FIGURE_NAMES for path in (folder / "figures").glob(pattern))
+    stale = [path for path in found if f"figures/{path.name}" not in current]
+    try:
+        for path in stale:
+            path.unlink()
+    except OSError as error:
+        raise StorageError(f"cannot remove the outdated {error.filename}: {error.strerror}") from error
+    return [FileChange(path, "removed") for path in stale]
+
+
+def _page_lines(page: Page) -> Iterator[str]:
+    """The page, line by line."""
+    suite = mapping(page.results.provenance.get("suite"))
+    name = plain(suite.get("name") or page.results.folder.name)
+    yield f"# Results: {escape(name)}"
+    if suite.get("description"):
+        yield from ("", escape(suite["description"]))
+    yield from ("", f"Written by `eebench report --suite {_code(name)}` from the text files in this folder.")
+    sections: list[tuple[str, Iterable[str]]] = [
+        ("How it was run", [_protocol_table(page)]),
+        ("Methods", [tables.methods_table(page.methods)] if page.methods else []),
+        ("Score at twice the speed", _speedup_section(page)),
+        ("Score against cost", map(_image, page.fronts)),
+        ("Summary of the curves", _summary_section(page)),
+        ("Score by exit", _exits_section(page)),
+        ("Cost of the components", _cost_section(page)),
+        ("Runs without a result", [_failures(page)]),
+        ("What the numbers mean", ["\n".join(f"- {line}" for line in DEFINITIONS)]),
+    ]
+    for title, blocks in sections:
+        filled = [block for block in blocks if block]
+        if filled:
+            yield from ("", f"## {title}")
+        for block in filled:
+            yield from ("", block)
+    yield ""
+
+
+def _code(text: str) -> str:
+    """Text inside a code span, where only the backtick has a meaning."""
+    return text.replace("`", "'")
+
+
+def _protocol_table(page: Page) -> str:
+    """How the suite was run, from its provenance and, where that is silent, from the rows."""
+    points, runs = page.results.points, page.results.runs
+    protocol = _declared(page, "protocol", [])
+    rows = [
+        ["protocol", protocol + PROTOCOLS.get(protocol, "")],
+        ["tasks", _joined(f"{task} ({metric})" for task, metric in _pairs(points, "task", "metric"))],
+        ["splits", _joined(points["split"].unique())],
+        ["backbones", _joined(points["backbone"].unique())],
+        ["seeds", _declared(page, "seeds", sorted(runs["seed"].dropna().unique()))],
+        ["exit heads", _joined(f"{head}, {pooling}" for head, pooling in _pairs(points, "head", "pooling"))],
+        ["cost convention", _declared(page, "convention", points["convention"].unique())],
+        ["runs", f"{int((runs['status'] == 'ok').sum())} of {len(runs)} have a result"],
+    ]
+    return table(["", ""], [[name, escape(value)] for name, value in rows if value], sides="ll")
+
+
+def _declared(page: Page, key: str, fallback: Iterable[Any]) -> str:
+    """A fact that the provenance states for the suite or as a whole, else what the rows show."""
+    provenance = page.results.provenance
+    value = mapping(provenance.get("suite")).get(key, provenance.get(key))
+    if value is None:
+        value = list(fallback)
+    if isinstance(value, dict):
+        value = [f"{name}={part}" for name, part in value.items()]
+    return _joined(value) if isinstance(value, list) else plain(value)
+
+
+def _joined(values: Iterable[Any]) -> str:
+    """Values with commas between them; of equals the first, none that is empty."""
+    texts = list(dict.fromkeys(text for text in map(plain, values) if text.strip(", ")))
+    return ("; " if any("," in text for text in texts) else ", ").join(texts)
+
+
+def _pairs(rows: pd.DataFrame, first: str, second: str) -> list[tuple[str, str]]:
+    """The combinations of two columns, in order of first appearance."""
+    return list(dict.fromkeys(zip(rows[first], rows[second], strict=True)))
+
+
+def _speedup_section(page: Page) -> Iterator[str]:
+    """Per backbone, split and convention: the speed-up table, and the operating points behind it."""
+    points, runs = page.results.points, page.results.runs
+    for key, part in points.groupby(["backbone", "split", "convention"], sort=False):
+        backbone, split, convention = (escape(name) for name in key)
+        own = runs[runs["backbone"] == key[0]]
+        yield f"### {backbone}, {split} ({convention})"
+        yield tables.speedup_table(part, own, page.methods)
+        yield "The points behind that table:"
+        yield tables.operating_points_table(part, page.methods)
+
+
+def _summary_section(page: Page) -> Iterator[str]:
+    """One table per backbone."""
+    titles = {name: method.title for name, method in page.methods.items()}
+    for backbone, part in page.results.summary.groupby("backbone", sort=False):
+        yield f"### {escape(backbone)}"
+        yield tables.summary_table(part, titles)
+
+
+def _exits_section(page: Page) -> Iterator[str]:
+    """The figures, then one table per task, backbone, split and metric."""
+    yield from map(_image, page.layers)
+    groups = page.results.exits.groupby(["task", "backbone", "split", "metric"], sort=False)
+    for (task, backbone, split, metric), part in groups:
+        yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric)})"
+        yield tables.exits_table(part, page.methods)
+
+
+def _cost_section(page: Page) -> Iterator[str]:
+    """One table per backbone."""
+    for backbone, part in page.results.costs.groupby("backbone", sort=False):
+        yield f"### {escape(backbone)}"
+        yield tables.cost_table(part)
+
+
+def _failures(page: Page) -> str:
+    """The cells without a result, or the statement that there are none."""
+    return tables.failures_table(page.results.runs) or f"None: all {len(page.results.runs)} runs have one."
+
+
+def _image(figure: FigureFile) -> str:
+    """A figure on the page."""
+    return f"![{escape(figure.alt)}]({figure.path})"

@@ -1,0 +1,124 @@
+"""What the report shows of the results: which rule of a method, and which of its many points.
+
+Nothing here looks at a score: an operating point is chosen by its speed-up alone, so it cannot flatter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eebench.report.markdown import plain
+from eebench.results import Results
+
+FULL_MODEL = "finetune"
+"""The method whose last exit is the reference line: the backbone fine-tuned with nothing added."""
+
+STATIC_RULE = "budgeted"
+"""The rule that sends every sample to the same exit."""
+
+WINDOW = (1.8, 2.1)
+TARGET = 2.0
+"""GAML-BERT tunes each dynamic method into this window of speed-ups before comparing (Table 2)."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A method as the report shows it.
+
+    `name` is its name in the tables (the method; with head and pooling where the suite has several of
+    them), `title` is unique in the report, `rule` is its default rule; `static` has nothing to tune.
+    """
+
+    name: str
+    title: str
+    paper: str
+    rule: str
+    static: bool
+
+
+def distinguish(results: Results) -> Results:
+    """The results with a method of several heads or poolings split into one method for each of them.
+
+    The column ``base`` keeps the name of the method.
+    """
+    variants = results.points[["method", "head", "pooling"]].drop_duplicates()
+    several = set(variants["method"][variants["method"].duplicated()])
+
+    def split(table: pd.DataFrame) -> pd.DataFrame:
+        parts = zip(table["method"], table["head"], table["pooling"], strict=True)
+        names = [f"{name} ({head}, {pooling})" if name in several else name for name, head, pooling in parts]
+        return table.assign(base=table["method"], method=pd.Series(names, index=table.index, dtype=str))
+
+    return replace(
+        results, points=split(results.points), exits=split(results.exits), runs=split(results.runs)
+    )
+
+
+def shown_methods(results: Results) -> dict[str, Shown]:
+    """The methods that have points, by name, in the order of the suite; takes the result of `distinguish`."""
+    declared = mapping(results.provenance.get("methods"))
+    methods: dict[str, Shown] = {}
+    for name, points in results.points.groupby("method", sort=False):
+        base = str(points["base"].iloc[0])
+        about = mapping(declared.get(base))
+        title = str(name).replace(base, plain(about.get("title") or base), 1)
+        if title in {method.title for method in methods.values()}:
+            title = f"{title} ({name})"
+        methods[str(name)] = Shown(
+            name=str(name),
+            title=title,
+            paper=plain(about.get("paper") or ""),
+            rule=_default_rule(points, about),
+            static=is_static(points),
+        )
+    return methods
+
+
+def is_static(points: pd.DataFrame) -> bool:
+    """Whether the points of one method are one exit for all samples: one setting of the budgeted rule."""
+    cells = points.groupby(["task", "backbone"], sort=False)["setting"].nunique()
+    return bool((points["rule"] == STATIC_RULE).all() and (cells == 1).all())
+
+
+def default_points(points: pd.DataFrame, methods: Mapping[str, Shown]) -> pd.DataFrame:
+    """The points that each method has under its default rule."""
+    rules = [methods[name].rule for name in points["method"]]
+    return points[points["rule"] == pd.Series(rules, index=points.index, dtype=str)]
+
+
+def operating_point(points: pd.DataFrame) -> pd.Series[Any] | None:
+    """The point of one curve that the speed-up table shows; None if no point has a speed-up.
+
+    The smallest FLOPs speed-up of at least 1.8 if it is at most 2.1, else the one nearest to 2.0; of equals
+    the first. A static method has one point, which is the answer whatever its speed-up.
+    """
+    known = points[points["speedup_flops"].notna()]
+    if known.empty:
+        return None
+    speedups = known["speedup_flops"].to_numpy()
+    inside = (speedups >= WINDOW[0]) & (speedups <= WINDOW[1])
+    # Points outside the window only count when there is none inside.
+    rank = np.where(inside, speedups, np.inf) if inside.any() else np.abs(speedups - TARGET)
+    return known.iloc[int(rank.argmin())]
+
+
+def is_off_target(point: pd.Series[Any], method: Shown) -> bool:
+    """Whether a dynamic method had no setting in the window, so that rows of a table do not compare."""
+    return not method.static and not WINDOW[0] <= float(point["speedup_flops"]) <= WINDOW[1]
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """A JSON value as a dictionary; anything else counts as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _default_rule(points: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """The declared rule if it was swept, else the first rule that was."""
+    swept = list(dict.fromkeys(points["rule"]))
+    declared = str(about.get("default_rule"))
+    return declared if declared in swept else str(swept[0])

@@ -1,0 +1,232 @@
+"""The tables of a page: speed-up, operating points, exits, curves, costs, failures.
+
+Every function returns Markdown, empty when it has nothing to show. Names are escaped here; how a number
+is written is up to `eebench.report.markdown`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from eebench.report.markdown import (
+    MISSING,
+    count,
+    decimal,
+    escape,
+    integer,
+    mega,
+    percent,
+    percent_with_spread,
+    table,
+    times,
+)
+from eebench.report.selection import Shown, default_points, is_off_target, operating_point
+
+Methods = Mapping[str, Shown]
+Point = tuple[Shown, "pd.Series[Any]"]
+
+OFF_TARGET = "†"
+
+
+def methods_table(methods: Methods) -> str:
+    """Which methods the page compares, under which name the commands know them, and where they come from."""
+    rows = [
+        [
+            escape(method.title),
+            escape(method.name),
+            "static" if method.static else escape(method.rule),
+            escape(method.paper) or MISSING,
+        ]
+        for method in methods.values()
+    ]
+    return table(["method", "name", "default rule", "source"], rows, sides="llll")
+
+
+def operating_points(points: pd.DataFrame, methods: Methods) -> list[Point]:
+    """The operating point of every method on every task and metric, in the order of the suite.
+
+    `points` holds one backbone, split and convention.
+    """
+    curves = default_points(points, methods).groupby(["method", "task", "metric"], sort=False)
+    chosen = ((methods[str(key[0])], operating_point(curve)) for key, curve in curves)
+    return [(method, point) for method, point in chosen if point is not None]
+
+
+def speedup_table(points: pd.DataFrame, runs: pd.DataFrame, methods: Methods) -> str:
+    """One row per method at its operating point, one column per task (layout of GAML-BERT, Table 2)."""
+    chosen = operating_points(points, methods)
+    columns = list(dict.fromkeys(zip(points["task"], points["metric"], strict=True)))
+    rows = []
+    for name in dict.fromkeys(method.name for method, _ in chosen):
+        method, cells = methods[name], [point for other, point in chosen if other.name == name]
+        scores = {(cell["task"], cell["metric"]): cell for cell in cells}
+        rows.append(
+            [
+                escape(method.title),
+                parameters_of(runs[runs["method"] == name]),
+                "static" if method.static else escape(method.rule),
+                _common_setting(cells),
+                _mean_speedup(method, cells),
+                *(_score(scores.get(column)) for column in columns),
+            ]
+        )
+    if not rows:
+        return ""
+    titles = [f"{escape(task)} ({escape(metric)})" for task, metric in columns]
+    text = table(["method", "params", "rule", "setting", "speed-up", *titles], rows, "lrll")
+    return text + _off_target_note(chosen)
+
+
+def operating_points_table(points: pd.DataFrame, methods: Methods) -> str:
+    """Setting, cost and score behind every cell of the speed-up table, task by task."""
+    tasks = list(dict.fromkeys(points["task"]))
+    chosen = sorted(operating_points(points, methods), key=lambda pair: tasks.index(pair[1]["task"]))
+    rows = [
+        [
+            escape(point["task"]),
+            escape(method.title),
+            escape(point["setting"]),
+            _speedup(method, point),
+            times(point["speedup_layers"]),
+            decimal(point["mean_exit"], 2),
+            mega(point["flops_per_sample"]),
+            _score(point),
+            integer(point["seeds"]),
+        ]
+        for method, point in chosen
+    ]
+    headers = [
+        "task",
+        "method",
+        "setting",
+        "speed-up",
+        "layers speed-up",
+        "mean exit",
+        "MFLOPs",
+        "score",
+        "seeds",
+    ]
+    return table(headers, rows, sides="lll") if rows else ""
+
+
+def exits_table(exits: pd.DataFrame, methods: Methods) -> str:
+    """Score of every exit (rows) of every method (columns); one task, backbone, split, metric."""
+    measured = set(exits["method"])
+    names = [name for name in methods if name in measured]
+    # Without the spread, which would make the table too wide to read; it is in exits.csv and in the figure.
+    cells = {(row["method"], row["exit"]): percent(row["score_mean"]) for _, row in exits.iterrows()}
+    rows = [
+        [str(number), *(cells.get((name, number), MISSING) for name in names)]
+        for number in sorted(set(exits["exit"]))
+    ]
+    return table(["exit", *(escape(methods[name].title) for name in names)], rows, "r") if names else ""
+
+
+def summary_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """One row per curve: what a speed-up costs, in three numbers; `summary` holds one backbone."""
+    rows = [
+        [
+            escape(row["task"]),
+            escape(titles.get(row["method"], row["method"])),
+            escape(row["rule"]),
+            escape(row["metric"]),
+            percent(row["full_score"]),
+            times(row["speedup_at_1pt"]),
+            percent(row["score_at_2x"]),
+            decimal(row["auc"], 4),
+            integer(row["seeds"]),
+        ]
+        for _, row in summary.iterrows()
+    ]
+    headers = [
+        "task",
+        "method",
+        "rule",
+        "metric",
+        "full",
+        "speed-up at -1 pt",
+        "score at 2x",
+        "area",
+        "seeds",
+    ]
+    return table(headers, rows, sides="llll") if rows else ""
+
+
+def cost_table(costs: pd.DataFrame) -> str:
+    """Parameters and FLOPs of every component (layout of SmartBERT, Table 2); `costs` holds one backbone.
+
+    Neighbours that differ in their number alone ("layer 1", "layer 2", ...) share a row.
+    """
+    rows = []
+    for (stem, parameters, flops, convention), run in groupby(_components(costs), key=lambda item: item[:4]):
+        numbers = [item[4] for item in run]
+        name = stem + numbers[0] + (f"-{numbers[-1]}" if len(numbers) > 1 else "")
+        rows.append([escape(name), integer(parameters), mega(flops, 3), escape(convention)])
+    return table(["operation", "parameters", "MFLOPs", "convention"], rows, "lrrl") if rows else ""
+
+
+def failures_table(runs: pd.DataFrame) -> str:
+    """Every cell of the suite that has no result, and why."""
+    rows = [
+        [escape(row[name]) for name in ("task", "backbone", "method", "seed", "status", "reason")]
+        for _, row in runs[runs["status"] != "ok"].iterrows()
+    ]
+    return table(["task", "backbone", "method", "seed", "status", "reason"], rows, "lllrll") if rows else ""
+
+
+def parameters_of(runs: pd.DataFrame) -> str:
+    """The size of a method's models; a range if its tasks differ in more than the printed digits."""
+    sizes = sorted({int(size) for size in runs["parameters"].dropna()})
+    texts = list(dict.fromkeys(count(size) for size in sizes))
+    return "-".join([texts[0], texts[-1]][: len(texts)]) if texts else MISSING
+
+
+def _components(costs: pd.DataFrame) -> Iterable[tuple[str, Any, Any, str, str]]:
+    """Name without its last number, parameters, FLOPs, convention, the number (empty if there is none)."""
+    for _, row in costs.iterrows():
+        parts = re.fullmatch(r"(.*?)(\d*)", row["component"])
+        stem, number = parts.groups() if parts else (row["component"], "")
+        # Two components without a number are two things even when they cost the same.
+        yield stem, _known(row["parameters"]), _known(row["flops"]), row["convention"], number
+
+
+def _known(value: Any) -> int | None:
+    """An integer, or None for a missing one, which (unlike pandas' own) equals itself."""
+    return None if pd.isna(value) else int(value)
+
+
+def _score(point: pd.Series[Any] | None) -> str:
+    """A score in percent with its spread over seeds."""
+    return MISSING if point is None else percent_with_spread(point["score_mean"], point["score_std"])
+
+
+def _common_setting(points: list[pd.Series[Any]]) -> str:
+    """The setting if all tasks share it."""
+    settings = {str(point["setting"]) for point in points}
+    return escape(settings.pop()) if len(settings) == 1 else "per task"
+
+
+def _speedup(method: Shown, point: pd.Series[Any]) -> str:
+    """A speed-up, marked when it is outside the window."""
+    return times(point["speedup_flops"]) + (OFF_TARGET if is_off_target(point, method) else "")
+
+
+def _mean_speedup(method: Shown, points: list[pd.Series[Any]]) -> str:
+    """The mean over tasks, as in GAML-BERT, marked when any of them is outside the window."""
+    mean = sum(float(point["speedup_flops"]) for point in points) / len(points)
+    return times(mean) + (OFF_TARGET if any(is_off_target(point, method) for point in points) else "")
+
+
+def _off_target_note(chosen: list[Point]) -> str:
+    """What the mark means, if it occurs."""
+    if not any(is_off_target(point, method) for method, point in chosen):
+        return ""
+    return (
+        f"\n\n{OFF_TARGET} on some task no setting has a speed-up between 1.80x and 2.10x; "
+        "the one nearest to 2.00x is shown."
+    )

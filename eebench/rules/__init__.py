@@ -1,0 +1,1 @@
+"""Exit rules: how a sample decides to leave."""

@@ -1,0 +1,109 @@
+"""The contract of an exit rule, shared by replay and by really leaving early.
+
+A rule turns the signals of each exit into one number per sample, the *criterion*, and compares it with a
+threshold. Everything else a rule remembers (the patience counter, the last label) lives in a state of plain
+tensors with one row per sample, so that rows which left can be dropped from it. The criterion does not
+depend on the threshold; that is what lets replay evaluate every threshold at once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from eebench.errors import UserError
+
+RuleState = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What one exit shows a rule; never the label. Shapes: `logits` fp32 [n, C] (None for rules that need none)."""
+
+    logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a default grid depends on: the layers that have an exit, the number of classes (1 for regression)."""
+
+    exit_layers: tuple[int, ...]
+    classes: int
+
+
+class Rule(ABC):
+    """One way of deciding to leave.
+
+    `knob` names the threshold in settings and files. `sense` says when a sample leaves: "below" when
+    criterion < threshold (strict), "reached" when criterion >= threshold. `evaluates` says which heads a
+    sample pays for: "all" it passes, or only the "last". The rule is never asked at the last exit.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    knob: ClassVar[str]
+    sense: ClassVar[Literal["below", "reached"]]
+    evaluates: ClassVar[Literal["all", "last"]] = "all"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    discrete: ClassVar[bool] = False
+    """Whether the criterion is a count of predictions rather than a confidence."""
+    regression: ClassVar[bool] = False
+    """Whether the rule is defined for one-output regression."""
+
+    @abstractmethod
+    def start(self, rows: int, device: torch.device) -> RuleState:
+        """State of `rows` samples before the first exit; every tensor has `rows` as its first dimension."""
+
+    @abstractmethod
+    def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
+        """Criterion of each row at the exit after `layer` (1-based), fp32 [n]; updates `state` in place."""
+
+    @abstractmethod
+    def grid(self, geometry: Geometry) -> list[float]:
+        """Default thresholds of a sweep, cheapest setting last."""
+
+    @abstractmethod
+    def bounds(self, geometry: Geometry) -> tuple[float, float]:
+        """Smallest and largest threshold that makes sense, both allowed."""
+
+    def leaves(self, criterion: Tensor, threshold: float) -> Tensor:
+        """Which rows leave, bool [n]."""
+        return criterion < threshold if self.sense == "below" else criterion >= threshold
+
+    def setting(self, threshold: float) -> str:
+        """Canonical text of one setting: `S=0.1`, `patience=3`."""
+        return f"{self.knob}={number(threshold)}"
+
+    def check(self, threshold: float, geometry: Geometry) -> None:
+        """Raises UserError when `threshold` is outside the rule's bounds."""
+        low, high = self.bounds(geometry)
+        if math.isnan(threshold) or not low <= threshold <= high:
+            raise UserError(
+                f"{self.name}: {self.knob}={number(threshold)} is outside {number(low)}..{number(high)}; "
+                f"choose a value in that range."
+            )
+
+
+def number(value: float) -> str:
+    """Shortest text of a number that reads back the same; integers without a point."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def keep_rows(state: RuleState, rows: Tensor) -> RuleState:
+    """The state of the rows (bool or index tensor) that are still inside."""
+    return {name: tensor[rows] for name, tensor in state.items()}
+
+
+def parse_setting(text: str) -> Mapping[str, float]:
+    """`"theta=0.06;R=2"` -> {"theta": 0.06, "R": 2.0}; UserError when it is not such a text."""
+    try:
+        return {name: float(value) for name, value in (part.split("=") for part in text.split(";"))}
+    except ValueError as error:
+        raise UserError(f"'{text}' is no setting; write it like S=0.1 or patience=3.") from error

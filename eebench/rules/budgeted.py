@@ -1,0 +1,36 @@
+"""Leave at a fixed exit."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from eebench.rules.base import Geometry, Rule, RuleState, Signals
+
+
+class Budgeted(Rule):
+    """Every sample uses the exit after layer k: the budgeted mode of GAML-BERT, and every static model's only point.
+
+    No head before it is evaluated, and no signal is read.
+    """
+
+    name, title, knob, sense = "budgeted", "fixed exit", "exit", "reached"
+    source = "GAML-BERT (Zhu et al. 2021), budgeted mode"
+    evaluates = "last"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    discrete = True
+    regression = True
+
+    def start(self, rows: int, device: torch.device) -> RuleState:
+        return {"row": torch.zeros(rows, dtype=torch.float32, device=device)}
+
+    def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
+        return state["row"] + layer
+
+    def grid(self, geometry: Geometry) -> list[float]:
+        return [float(layer) for layer in reversed(geometry.exit_layers)]
+
+    def bounds(self, geometry: Geometry) -> tuple[float, float]:
+        return 1.0, float(geometry.exit_layers[-1])

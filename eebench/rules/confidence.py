@@ -1,0 +1,90 @@
+"""Rules that read one exit at a time: entropy, normalised entropy, maximum probability."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from eebench.rules.base import Geometry, Rule, RuleState, Signals
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """-sum_c p_c ln p_c in nats, fp32 [n] from logits [n, C].
+
+    Through log-softmax: finite for any logits, where p * log(p) gives NaN once a probability underflows
+    (and NaN < S is false, so the surest samples would never leave).
+    """
+    log_p = torch.log_softmax(logits.float(), dim=-1)
+    return -(log_p.exp() * log_p).sum(dim=-1)
+
+
+def _logits(signals: Signals) -> Tensor:
+    if signals.logits is None:
+        raise ValueError("this rule reads logits")
+    return signals.logits
+
+
+class _Stateless(Rule):
+    """A rule whose criterion at an exit depends on that exit alone."""
+
+    def start(self, rows: int, device: torch.device) -> RuleState:
+        return {}
+
+
+class Entropy(_Stateless):
+    """Leave when the entropy in nats is below S (DeeBERT, SmartBERT, COST-EFF); S=0 never leaves."""
+
+    name, title, knob, sense = "entropy", "entropy (nats)", "S", "below"
+    source = "DeeBERT (Xin et al. 2020)"
+
+    def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
+        return entropy(_logits(signals))
+
+    def grid(self, geometry: Geometry) -> list[float]:
+        top = math.log(geometry.classes)
+        return [0.0, *(round(share * top, 3) for share in _SHARES)]
+
+    def bounds(self, geometry: Geometry) -> tuple[float, float]:
+        return 0.0, math.inf
+
+
+# Normalised thresholds u of a sweep; S = u ln C.
+_SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
+           0.9, 0.95, 0.98)  # fmt: skip
+
+
+class NormalizedEntropy(_Stateless):
+    """Leave when entropy / ln C, in [0, 1], is below the speed (FastBERT)."""
+
+    name, title, knob, sense = "normalized-entropy", "normalised entropy", "speed", "below"
+    source = "FastBERT (Liu et al. 2020)"
+
+    def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
+        logits = _logits(signals)
+        return entropy(logits) / math.log(logits.shape[-1])
+
+    def grid(self, geometry: Geometry) -> list[float]:
+        return [0.0, *_SHARES]
+
+    def bounds(self, geometry: Geometry) -> tuple[float, float]:
+        return 0.0, math.inf
+
+
+class MaxProbability(_Stateless):
+    """Leave when the largest probability is at least q (Shallow-Deep); q > 1 never leaves."""
+
+    name, title, knob, sense = "max-prob", "maximum probability", "q", "reached"
+    source = "Shallow-Deep Networks (Kaya et al. 2019)"
+
+    def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
+        return torch.softmax(_logits(signals).float(), dim=-1).amax(dim=-1)
+
+    def grid(self, geometry: Geometry) -> list[float]:
+        floor = 1.0 / geometry.classes
+        confident = [0.999, 0.995, 0.99, 0.98, 0.97, 0.96]
+        return confident + [q for q in (round(0.95 - 0.05 * step, 2) for step in range(19)) if q > floor]
+
+    def bounds(self, geometry: Geometry) -> tuple[float, float]:
+        return 0.0, math.inf

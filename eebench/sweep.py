@@ -1,0 +1,274 @@
+"""From traces to rows: every rule at every declared setting, averaged over seeds, as the results tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eebench.backbones.checkpoints import backbone_pooling, skeleton_backbone
+from eebench.cost.breakdown import breakdown
+from eebench.cost.components import model_cost
+from eebench.cost.conventions import Convention, convention, flops
+from eebench.cost.operations import ModelCost
+from eebench.cost.paths import full_flops, path_flops
+from eebench.engine.execute import build_skeleton
+from eebench.engine.local import Outcome
+from eebench.errors import UserError
+from eebench.heads import HeadConfig, exit_heads
+from eebench.model import MultiExitModel
+from eebench.plan import Cell, Job
+from eebench.replay import CostTable, Replayed, exit_indices, replay
+from eebench.rules.base import Rule
+from eebench.rules.catalogue import find_rule
+from eebench.stats import aggregate_seeds, area_under_front, score_at_speedup, speedup_within
+from eebench.suites import CostEntry, Suite
+from eebench.tasks.metrics import METRICS, from_confusion, score
+from eebench.trace import Trace
+from eebench.training.evaluation import exit_scores
+
+REFERENCE_LENGTH = 128
+"""Tokens at which the component table is printed when samples are charged their own length."""
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """How FLOPs are counted: convention, and the padded length charged (None: each sample's own)."""
+
+    convention: Convention
+    length: int | None
+
+    @classmethod
+    def of(cls, entry: CostEntry) -> Accounting:
+        return cls(convention(entry.convention), None if entry.length == "real" else int(entry.length))
+
+    @property
+    def name(self) -> str:
+        """`full_2mac@128` or `full_2mac@real`."""
+        return f"{self.convention.name}@{'real' if self.length is None else self.length}"
+
+    def columns(self, trace: Trace) -> tuple[np.ndarray, torch.Tensor]:
+        """Distinct lengths charged, int64 [U], and the one of each sample, int64 [N]."""
+        lengths = trace.lengths.numpy() if self.length is None else np.full(trace.samples, self.length)
+        distinct, column = np.unique(lengths, return_inverse=True)
+        return distinct.astype(np.int64), torch.from_numpy(column)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One seed's trace with its costs: `reference` is the full single-exit backbone, FLOPs summed over samples."""
+
+    trace: Trace
+    cost: ModelCost
+    accounting: Accounting
+    full_depth: int
+    reference: int
+    metric: str
+
+    @classmethod
+    def of(cls, job: Job, trace: Trace, accounting: Accounting) -> Measured:
+        """Measures the job's model on its skeleton; needs no weights."""
+        skeleton = build_skeleton(job)
+        cost = model_cost(skeleton)
+        full_depth, reference_cost = full_backbone(job)
+        lengths, column = accounting.columns(trace)
+        full = full_flops(reference_cost, lengths, accounting.convention)
+        return cls(trace, cost, accounting, full_depth, int(full[column.numpy()].sum()), job.task.metric)
+
+    def table(self, rule: Rule) -> CostTable:
+        """Cost of leaving at each exit under `rule`."""
+        lengths, column = self.accounting.columns(self.trace)
+        costs = path_flops(
+            self.cost, self.trace.exit_layers, lengths, self.accounting.convention, rule.evaluates
+        )
+        return CostTable(torch.from_numpy(costs), column)
+
+
+def full_backbone(job: Job) -> tuple[int, ModelCost]:
+    """Depth and component cost of the whole backbone with its ordinary single classifier."""
+    backbone = skeleton_backbone(job.backbone)
+    with torch.device("meta"):
+        heads = exit_heads(backbone, job.task.classes, HeadConfig(pooler="own"), (backbone.depth,))
+    return backbone.depth, model_cost(MultiExitModel(backbone, dict(heads)))
+
+
+def scores_of(replayed: Replayed, measured: Measured, thresholds: Sequence[float]) -> np.ndarray:
+    """The task's metric at each setting, fp64 [S]."""
+    trace, metric = measured.trace, measured.metric
+    if METRICS[metric].counted is not None:
+        return np.asarray(from_confusion(metric, replayed.confusion.numpy()))
+    labels, answers = trace.labels.numpy(), trace.answers()
+    chosen = exit_indices(replayed.rule, trace, thresholds)
+    return np.array([score(metric, labels, answers.gather(0, row[None])[0].numpy()) for row in chosen])
+
+
+def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> list[dict[str, Any]]:
+    """One row per setting of `rule` on one trace; settings outside the rule's bounds are refused."""
+    geometry = measured.trace.geometry
+    thresholds = list(grid) if grid is not None else rule.grid(geometry)
+    for threshold in thresholds:
+        rule.check(threshold, geometry)
+    replayed = replay(rule, measured.trace, thresholds, measured.table(rule))
+    assert replayed.total_cost is not None
+    samples = measured.trace.samples
+    mean_exit = replayed.mean_exit(measured.trace.exit_layers).numpy()
+    paid = replayed.total_cost.numpy() / samples
+    scores = scores_of(replayed, measured, thresholds)
+    return [
+        {
+            "setting": rule.setting(threshold), "score": float(scores[index]),
+            "mean_exit": float(mean_exit[index]), "flops": float(paid[index]),
+            "full_depth": measured.full_depth, "full_flops": measured.reference / samples,
+        }
+        for index, threshold in enumerate(thresholds)
+    ]  # fmt: skip
+
+
+def head_form(cell: Cell) -> dict[str, str]:
+    """The exits' form, as results state it."""
+    assert cell.job is not None
+    head = cell.job.options.head
+    return {"head": f"{head.pooler} pooler", "pooling": head.pooling or backbone_pooling(cell.backbone)}
+
+
+class Collector:
+    """Builds the results tables of a suite from the outcomes of its cells."""
+
+    def __init__(self, suite: Suite, outcomes: Sequence[Outcome]) -> None:
+        self.suite, self.outcomes = suite, outcomes
+        self.accounting = Accounting.of(suite.cost)
+        self._costs: dict[tuple[str, str], Measured] = {}
+
+    def tables(self, records: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
+        """points, exits, summary, runs and costs; `records` holds each finished run's record by key."""
+        points = with_speedups(
+            aggregate(
+                pd.DataFrame(self._points()), ["rule", "setting"],
+                ["score", "mean_exit", "flops", "full_depth", "full_flops"],
+            )
+        )  # fmt: skip
+        exits = aggregate(pd.DataFrame(self._exits()), ["exit"], ["score"])
+        return {
+            "points": points.rename(columns={"flops": "flops_per_sample"}).assign(
+                convention=self.accounting.name
+            ),
+            "exits": exits,
+            "summary": self._summary(points, exits),
+            "runs": pd.DataFrame(self._runs(records)),
+            "costs": pd.DataFrame(self._cost_rows()),
+        }
+
+    def _done(self) -> Iterator[tuple[Outcome, Measured, dict[str, Any]]]:
+        for outcome in self.outcomes:
+            cell = outcome.cell
+            if outcome.trace is None or cell.job is None:
+                continue
+            keys = {
+                "task": cell.task.name, "backbone": cell.backbone, "method": cell.label,
+                "split": "dev", "metric": cell.task.metric, **head_form(cell),
+            }  # fmt: skip
+            yield outcome, self.measured(outcome), keys
+
+    def measured(self, outcome: Outcome) -> Measured:
+        """The outcome's trace with costs; components are counted once per method and backbone."""
+        cell = outcome.cell
+        assert cell.job is not None and outcome.trace is not None
+        key = (f"{cell.task.name}/{cell.label}", cell.backbone)
+        if key not in self._costs:
+            self._costs[key] = Measured.of(cell.job, outcome.trace, self.accounting)
+        known = self._costs[key]
+        return Measured(
+            outcome.trace, known.cost, known.accounting, known.full_depth, known.reference, known.metric
+        )
+
+    def _points(self) -> Iterator[dict[str, Any]]:
+        for outcome, measured, keys in self._done():
+            for name, grid in self.suite.rules.items():
+                rule = find_rule(name)
+                if not applies(rule, measured.trace):
+                    continue
+                fitting = grid if grid is None or name != "budgeted" else list(measured.trace.exit_layers)
+                for row in point_rows(measured, rule, fitting):
+                    yield {**keys, "rule": name, "seed": outcome.cell.seed, **row}
+
+    def _exits(self) -> Iterator[dict[str, Any]]:
+        for outcome, measured, keys in self._done():
+            scores = exit_scores(measured.trace, measured.metric)
+            for layer, value in zip(measured.trace.exit_layers, scores, strict=True):
+                yield {**keys, "exit": layer, "seed": outcome.cell.seed, "score": value}
+
+    def _runs(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        for outcome in self.outcomes:
+            cell = outcome.cell
+            record = records.get(cell.job.spec.key, {}) if cell.job is not None else {}
+            form = head_form(cell) if cell.job is not None else {"head": "", "pooling": ""}
+            yield {
+                "task": cell.task.name, "backbone": cell.backbone, "method": cell.label, "seed": cell.seed,
+                "status": outcome.status, "reason": outcome.reason, "parameters": record.get("parameters"),
+                "training_steps": record.get("training_steps"), **form,
+            }  # fmt: skip
+
+    def _summary(self, points: pd.DataFrame, exits: pd.DataFrame) -> pd.DataFrame:
+        cell = ["task", "backbone", "method"]
+        last = exits.drop_duplicates(cell, keep="last").set_index(cell)["score_mean"]
+        rows = []
+        for key, group in points.groupby([*cell, "rule"], sort=False):
+            names = dict(zip([*cell, "rule"], key, strict=True))
+            full = float(last.loc[tuple(key[:3])])
+            speedups, scores = group["speedup_flops"], group["score_mean"]
+            rows.append(
+                {
+                    **names, "metric": group["metric"].iloc[0], "full_score": full,
+                    "speedup_at_1pt": speedup_within(speedups, scores, full),
+                    "score_at_2x": score_at_speedup(speedups, scores),
+                    "auc": area_under_front(1.0 / speedups, scores), "seeds": group["seeds"].iloc[0],
+                }
+            )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def _cost_rows(self) -> Iterator[dict[str, Any]]:
+        length = self.accounting.length or REFERENCE_LENGTH
+        seen: set[str] = set()
+        for outcome in self.outcomes:
+            cell = outcome.cell
+            if cell.job is None or cell.backbone in seen:
+                continue
+            seen.add(cell.backbone)
+            config = skeleton_backbone(cell.backbone).config
+            for part in breakdown(config, cell.task.classes, "own"):
+                yield {
+                    "backbone": cell.backbone, "component": part.name, "parameters": part.parameters,
+                    "flops": flops(part.operations, length, self.accounting.convention),
+                    "convention": f"{self.accounting.convention.name}@{length}",
+                }  # fmt: skip
+
+
+def with_speedups(points: pd.DataFrame) -> pd.DataFrame:
+    """Speed-ups as ratios of means, the full backbone over the mean of the setting (all reference codes do so)."""
+    return points.assign(
+        speedup_layers=points["full_depth"] / points["mean_exit"],
+        speedup_flops=points["full_flops"] / points["flops"],
+    )
+
+
+def applies(rule: Rule, trace: Trace) -> bool:
+    """Whether a rule is worth sweeping: a model with one exit has only its fixed point."""
+    if trace.geometry.classes == 1 and not rule.regression:
+        return False
+    return len(trace.exit_layers) > 1 or rule.evaluates == "last"
+
+
+def aggregate(rows: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
+    """Seeds averaged: one row per cell and key, score with its standard deviation."""
+    if rows.empty:
+        raise UserError(
+            "no run of this suite succeeded, so there is nothing to write; see the reasons above."
+        )
+    identity = ["task", "backbone", "method", "split", "metric", "head", "pooling", *keys]
+    averaged = aggregate_seeds(rows, identity, values)
+    plain = {f"{value}_mean": value for value in values if value != "score"}
+    return averaged.rename(columns=plain)

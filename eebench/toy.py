@@ -1,0 +1,43 @@
+"""A toy task to go with the toy backbone: shared by unit tests, conformance checks and docs.
+
+A text is positive when it holds more words from one list than from another, so one layer can learn it and
+the number of words decides how hard it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eebench.tasks.specs import TaskSpec
+from eebench.tasks.splits import Split, TaskData, fingerprint
+
+GOOD = ("good", "great", "fine", "warm", "bright")
+BAD = ("bad", "poor", "dull", "cold", "grim")
+PLAIN = ("the", "film", "was", "a", "day", "and", "we", "saw")
+
+
+def toy_task(name: str = "toy") -> TaskSpec:
+    """Two classes, accuracy."""
+    return TaskSpec(name, "toy", ("sentence",), ("negative", "positive"), ("accuracy",), max_length=16)
+
+
+def toy_data(train: int = 96, dev: int = 48, seed: int = 0) -> TaskData:
+    """Random sentences of 4 to 12 words; the same for the same arguments."""
+    random = np.random.default_rng(seed)
+    splits = {"train": toy_split(train, random), "dev": toy_split(dev, random)}
+    return TaskData(toy_task(), splits, fingerprint(splits))
+
+
+def toy_split(rows: int, random: np.random.Generator) -> Split:
+    """`rows` labelled sentences drawn from `random`."""
+    texts, labels = [], []
+    for row in range(rows):
+        label = row % 2
+        words = [
+            *random.choice(GOOD if label else BAD, size=random.integers(1, 4)),
+            *random.choice(PLAIN, size=random.integers(3, 9)),
+        ]
+        random.shuffle(words)
+        texts.append((" ".join(words),))
+        labels.append(label)
+    return Split(texts, np.array(labels, dtype=np.int64), np.arange(rows, dtype=np.int64))

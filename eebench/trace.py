@@ -1,0 +1,116 @@
+"""The trace: what exit rules need to know about a trained model, from one pass over a split.
+
+One trace per run and split. It holds logits of all exits, never hidden states, so it stays small (QQP dev
+with twelve exits: 3.9 MB) and every rule and setting can be replayed from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eebench.artifacts import read_tensors, write_tensors
+from eebench.backbones.tokens import Encoded
+from eebench.model import MultiExitModel
+from eebench.rules.base import Geometry, Signals
+
+TRACE_VERSION = 1
+TOKENS_PER_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Signals of one run on one split.
+
+    Shapes: `logits` fp32 [E, N, C]; `labels` int64 [N] (fp32 for regression); `lengths` int64 [N], real
+    tokens per sample; `ids` int64 [N], row numbers in the split. `exit_layers` are the layers after which
+    the E exits sit.
+    """
+
+    exit_layers: tuple[int, ...]
+    logits: Tensor
+    labels: Tensor
+    lengths: Tensor
+    ids: Tensor
+
+    @property
+    def samples(self) -> int:
+        return self.logits.shape[1]
+
+    @property
+    def geometry(self) -> Geometry:
+        return Geometry(self.exit_layers, self.logits.shape[2])
+
+    def signals(self, exit_index: int, rows: slice) -> Signals:
+        """What a rule sees of `rows` at exit position `exit_index` (0-based)."""
+        return Signals(logits=self.logits[exit_index, rows])
+
+    def answers(self) -> Tensor:
+        """Each exit's answer: class int64 [E, N], or the score fp32 [E, N] for regression."""
+        return self.logits.argmax(dim=-1) if self.logits.shape[2] > 1 else self.logits[..., 0]
+
+
+def trace_model(model: MultiExitModel, encoded: Encoded, labels: np.ndarray, device: torch.device) -> Trace:
+    """Runs `model` once over a tokenised split and keeps every exit's logits.
+
+    fp32 with TF32 off, so that a trace made on any device decides alike; batched by length, filled in place.
+    """
+    model.eval()
+    samples, classes = len(encoded), model.classes
+    logits = torch.empty(len(model.exit_layers), samples, classes, device=device)
+    with torch.inference_mode(), full_precision():
+        for rows in length_batches(encoded.lengths):
+            batch = encoded.batch(rows).to(device)
+            logits[:, torch.from_numpy(rows).to(device)] = model(batch).logits
+    return Trace(
+        model.exit_layers,
+        logits.cpu().clone(),
+        torch.from_numpy(labels),
+        torch.from_numpy(encoded.lengths),
+        torch.arange(samples),
+    )
+
+
+def length_batches(lengths: np.ndarray, tokens: int = TOKENS_PER_BATCH) -> list[np.ndarray]:
+    """Row numbers in batches of similar length, at most `tokens` padded tokens each, longest first."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, tokens // int(lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+class full_precision:  # noqa: N801
+    """Within it matrix products on CUDA are exact fp32, not TF32."""
+
+    def __enter__(self) -> None:
+        self._before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_float32_matmul_precision(self._before)
+
+
+def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -> None:
+    """Writes a trace, whole or not at all."""
+    tensors = {
+        "logits": trace.logits, "labels": trace.labels, "lengths": trace.lengths, "ids": trace.ids,
+    }  # fmt: skip
+    write_tensors(
+        path, tensors, {**(header or {}), "exit_layers": trace.exit_layers, "version": TRACE_VERSION}
+    )
+
+
+def load_trace(path: Path) -> Trace:
+    """Reads a trace; DamagedError when the file is not whole."""
+    tensors, header = read_tensors(path)
+    return Trace(
+        tuple(header["exit_layers"]), tensors["logits"], tensors["labels"], tensors["lengths"], tensors["ids"]
+    )

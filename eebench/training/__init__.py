@@ -1,0 +1,1 @@
+"""Training machinery that all methods share: stages, batches, gradients, schedules, resume."""

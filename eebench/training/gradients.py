@@ -1,0 +1,76 @@
+"""Gradient transforms: alignment of a distillation gradient with the cross-entropy gradient (GAML-BERT)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from eebench.training.stages import Terms
+
+Scope = Literal["global", "per_layer", "per_tensor"]
+
+
+@dataclass(frozen=True)
+class GradientAlignment:
+    """Projects the distillation gradient g_K on the cross-entropy gradient g_C (GAML Eqs. 5-7).
+
+    With c = <g_K, g_C> / |g_C|^2, soft: g = ((1 - alpha) + alpha c) g_C; hard: the same where c >= 0, else
+    g = g_C. `scope` says over what one dot product runs; the paper's is all parameters at once, which makes
+    the update a scalar times g_C. Reads terms "ce" and "kd"; logs "c" (mean over groups) and "obtuse".
+    """
+
+    alpha: float
+    mode: Literal["soft", "hard"]
+    scope: Scope = "global"
+
+    def __call__(self, terms: Terms, parameters: Sequence[tuple[str, nn.Parameter]]) -> Terms:
+        names, tensors = zip(*parameters, strict=True)
+        task = torch.autograd.grad(terms["ce"], tensors, retain_graph=True, allow_unused=True)
+        distil = torch.autograd.grad(terms["kd"], tensors, allow_unused=True)
+        used = [index for index, gradient in enumerate(task) if gradient is not None]
+        gradients = [task[index] for index in used]
+        groups = group_numbers([names[index] for index in used], self.scope).to(gradients[0].device)
+        cosine_scale = projections(gradients, [distil[index] for index in used], groups)
+        scale = self.scales(cosine_scale)[groups]
+        torch._foreach_mul_(gradients, list(scale.unbind()))
+        for index, gradient in zip(used, gradients, strict=True):
+            tensors[index].grad = gradient
+        return {"c": cosine_scale.mean(), "obtuse": (cosine_scale < 0).float().mean()}
+
+    def scales(self, c: Tensor) -> Tensor:
+        """The factor of g_C in the update, per group, from c per group."""
+        soft = (1 - self.alpha) + self.alpha * c
+        return soft if self.mode == "soft" else torch.where(c >= 0, soft, torch.ones_like(c))
+
+
+def group_numbers(names: Sequence[str], scope: Scope) -> Tensor:
+    """Group of each parameter, int64 [P]: one group, one per layer (or embeddings, exit), or one each."""
+    keys: dict[Scope, Callable[[str], str]] = {"global": lambda name: "", "per_layer": layer_of, "per_tensor": lambda name: name}
+    labels = [keys[scope](name) for name in names]
+    order = {label: index for index, label in enumerate(dict.fromkeys(labels))}
+    return torch.tensor([order[label] for label in labels])
+
+
+def layer_of(name: str) -> str:
+    """The part of the model a parameter belongs to: "backbone.layers.3", "heads.3", "backbone.embeddings"."""
+    found = re.match(r"backbone\.layers\.\d+|heads\.\d+", name)
+    return found.group() if found else ".".join(name.split(".")[:2])
+
+
+def projections(task: Sequence[Tensor], distil: Sequence[Tensor | None], groups: Tensor) -> Tensor:
+    """c = <g_K, g_C> / |g_C|^2 of each group, fp32 [G]; 0 where |g_C|^2 < 1e-24."""
+    zero = torch.zeros((), device=groups.device)
+    dots = [
+        zero if other is None else torch.dot(other.flatten().float(), own.flatten().float())
+        for own, other in zip(task, distil, strict=True)
+    ]
+    squares = torch.stack(torch._foreach_norm(list(task))).float().square()
+    count = int(groups.max()) + 1 if groups.device.type == "cpu" else len(groups)
+    along = torch.zeros(count, device=groups.device).index_add_(0, groups, torch.stack(dots))
+    length = torch.zeros(count, device=groups.device).index_add_(0, groups, squares)
+    return torch.where(length < 1e-24, torch.zeros_like(along), along / length.clamp_min(1e-24))

@@ -1,0 +1,239 @@
+"""The stage loop: trains a model through its stages, one checkpoint per epoch, no device sync per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eebench.backbones.tokens import Encoded
+from eebench.errors import DivergedError
+from eebench.model import MultiExitModel, load_weights, weights_of
+from eebench.trace import trace_model
+from eebench.training.batches import epoch_batches
+from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, restore
+from eebench.training.evaluation import exit_scores
+from eebench.training.options import TrainingOptions
+from eebench.training.schedules import schedule_of
+from eebench.training.stages import Stage, Terms
+
+CHECK_EVERY = 50
+"""Steps between looks at the loss on CUDA, where looking means waiting for the device."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A tokenised split with labels (int64 [N], fp32 for regression)."""
+
+    encoded: Encoded
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that training depends on besides the model: data, metric, options, seed, device."""
+
+    train: Examples
+    selection: Examples | None
+    metric: str
+    options: TrainingOptions
+    seed: int
+    device: torch.device
+
+
+class Trainer:
+    """Runs the stages of one method on one model.
+
+    `on_step(done, total)` is told after every step, for progress bars.
+    """
+
+    def __init__(
+        self,
+        model: MultiExitModel,
+        stages: Sequence[Stage],
+        setup: Setup,
+        file: CheckpointFile,
+        on_step: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.model, self.stages, self.setup, self.file, self.on_step = model, stages, setup, file, on_step
+        self.checkpoint = Checkpoint(Progress())
+        size = setup.options.batch_size
+        self.steps_per_epoch = -(-len(setup.train.encoded) // size)
+        self.total_steps = self.steps_per_epoch * sum(stage.epochs for stage in stages)
+
+    @property
+    def progress(self) -> Progress:
+        """Where training stands."""
+        return self.checkpoint.progress
+
+    def run(self) -> Progress:
+        """Trains to the end, from the saved checkpoint if there is one; the model then holds the kept weights."""
+        self.model.to(self.setup.device)
+        loaded = self.file.load()
+        tensors = None
+        if loaded is not None:
+            self.checkpoint, tensors = loaded
+        while self.progress.stage < len(self.stages):
+            self._stage(self.stages[self.progress.stage], tensors)
+            tensors = None
+        return self.progress
+
+    def _stage(self, stage: Stage, tensors: dict[str, Tensor] | None) -> None:
+        trained = freeze_others(self.model, stage)
+        optimizer = make_optimizer(trained, self.setup.options)
+        if tensors is not None:
+            restore(tensors, self.model, optimizer, self.setup.device)
+        while self.progress.epoch < stage.epochs and not self._patience_spent():
+            self._epoch(stage, optimizer, trained)
+            if self.progress.epoch < stage.epochs or self.progress.stage + 1 < len(self.stages):
+                self.file.save(self.checkpoint, self.model, optimizer, self.setup.device)
+        if self.checkpoint.best:
+            load_weights(self.model, self.checkpoint.best)
+        self._next_stage()
+
+    def _next_stage(self) -> None:
+        self.checkpoint.best = {}
+        self.progress.stage += 1
+        self.progress.epoch = 0
+        self.progress.best_score = None
+        self.progress.epochs_without_gain = 0
+
+    def _patience_spent(self) -> bool:
+        patience = self.setup.options.patience
+        return patience is not None and self.progress.epochs_without_gain >= patience
+
+    def _epoch(
+        self, stage: Stage, optimizer: torch.optim.Optimizer, trained: Sequence[tuple[str, nn.Parameter]]
+    ) -> None:
+        options, progress, data = self.setup.options, self.progress, self.setup.train
+        schedule = schedule_of(options, stage.lr, stage.epochs, self.steps_per_epoch)
+        epoch_seed = progress.steps  # distinct for every epoch of every stage, and known after a resume
+        set_modes(self.model)
+        labels = torch.from_numpy(data.labels)
+        watch = LossWatch(self.setup.device)
+        for index, rows in enumerate(
+            epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
+        ):
+            step = progress.epoch * self.steps_per_epoch + index
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.at(step)
+            watch.add(self._step(stage, optimizer, trained, rows, labels), progress.steps)
+            progress.steps += 1
+            self.on_step(progress.steps, self.total_steps)
+        progress.epoch += 1
+        self._close_epoch(stage, watch.means())
+
+    def _step(
+        self,
+        stage: Stage,
+        optimizer: torch.optim.Optimizer,
+        trained: Sequence[tuple[str, nn.Parameter]],
+        rows: np.ndarray,
+        labels: Tensor,
+    ) -> Terms:
+        device = self.setup.device
+        batch = self.setup.train.encoded.batch(rows).to(device)
+        target = labels[rows].to(device, non_blocking=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.setup.options.precision == "bf16"):
+            outputs = self.model(batch)
+        terms = stage.objective(outputs, target)
+        logged = stage.update(terms, trained)
+        nn.utils.clip_grad_norm_([parameter for _, parameter in trained], self.setup.options.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        return {name: value.detach() for name, value in (terms | logged).items()}
+
+    def _close_epoch(self, stage: Stage, means: dict[str, float]) -> None:
+        progress = self.progress
+        record: dict[str, Any] = {"stage": stage.name, "epoch": progress.epoch, **means}
+        if self.setup.selection is not None and self._selects():
+            trace = trace_model(
+                self.model, self.setup.selection.encoded, self.setup.selection.labels, self.setup.device
+            )
+            record["exit_scores"] = exit_scores(trace, self.setup.metric)
+            self._select(float(np.mean(record["exit_scores"])))
+        progress.history.append(record)
+
+    def _selects(self) -> bool:
+        return self.setup.options.select == "best" or self.setup.options.patience is not None
+
+    def _select(self, score: float) -> None:
+        """Keeps the weights of the best epoch by the mean over exits (GAML-BERT's rule); ties keep the earlier."""
+        progress = self.progress
+        if progress.best_score is not None and score <= progress.best_score:
+            progress.epochs_without_gain += 1
+            return
+        progress.best_score, progress.epochs_without_gain = score, 0
+        if self.setup.options.select == "best":
+            self.checkpoint.best = {name: weight.clone() for name, weight in weights_of(self.model).items()}
+
+
+class LossWatch:
+    """Sums the terms of an epoch on the device and stops a run whose loss is not finite."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.every = CHECK_EVERY if device.type == "cuda" else 1
+        self.sums: Terms = {}
+        self.count = 0
+        self.first_step = 0
+
+    def add(self, terms: Terms, step: int) -> None:
+        """Adds one step's terms; raises DivergedError once the sum of losses is NaN or infinite."""
+        self.first_step = step - self.count
+        self.count += 1
+        for name, value in terms.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.double()
+        if self.count % self.every == 0:
+            self.check(step)
+
+    def check(self, step: int) -> None:
+        """Raises DivergedError when a loss up to `step` (0-based) was not finite."""
+        if not bool(torch.isfinite(self.sums["loss"])):
+            raise DivergedError(
+                f"the loss is not finite at step {step + 1}; try a lower learning rate (--set lr=...) "
+                "or precision=fp32."
+            )
+
+    def means(self) -> dict[str, float]:
+        """Mean of each term over the epoch."""
+        self.check(self.first_step + self.count - 1)
+        return {name: float(value) / self.count for name, value in self.sums.items()}
+
+
+def freeze_others(model: nn.Module, stage: Stage) -> list[tuple[str, nn.Parameter]]:
+    """Turns gradients on for what the stage trains and off for the rest; returns the trained parameters."""
+    trained = []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(stage.trains(name))
+        if parameter.requires_grad:
+            trained.append((name, parameter))
+    return trained
+
+
+def set_modes(model: MultiExitModel) -> None:
+    """Training mode, except for parts with nothing to train: their dropout would only add noise."""
+    model.train()
+    for module in [model.backbone, *model.heads.values()]:
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            module.eval()
+
+
+def make_optimizer(
+    trained: Sequence[tuple[str, nn.Parameter]], options: TrainingOptions
+) -> torch.optim.Optimizer:
+    """AdamW without decay on biases and LayerNorm."""
+    plain = [parameter for name, parameter in trained if _no_decay(name)]
+    decayed = [parameter for name, parameter in trained if not _no_decay(name)]
+    groups = [
+        {"params": decayed, "weight_decay": options.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.lr, eps=options.adam_eps, fused=True)
+
+
+def _no_decay(name: str) -> bool:
+    return name.endswith("bias") or "LayerNorm" in name

@@ -1,0 +1,52 @@
+"""What a method asks of the training loop: a list of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from eebench.model import Outputs
+
+Terms = dict[str, Tensor]
+"""Named scalars of one step; "loss" is what is reported and must stay finite."""
+
+Objective = Callable[[Outputs, Tensor], Terms]
+"""(outputs of one forward pass, labels [B]) -> terms."""
+
+
+class Update(Protocol):
+    """Turns the terms of one step into gradients."""
+
+    def __call__(self, terms: Terms, parameters: Sequence[tuple[str, nn.Parameter]]) -> Terms:
+        """Fills `.grad` of the parameters; returns further terms to log."""
+        ...
+
+
+def descend(terms: Terms, parameters: Sequence[tuple[str, nn.Parameter]]) -> Terms:
+    """The ordinary update: the gradient of "loss"."""
+    terms["loss"].backward()  # type: ignore[no-untyped-call]
+    return {}
+
+
+def everything(name: str) -> bool:
+    """Trains every parameter."""
+    return True
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training with its own optimiser and schedule.
+
+    `trains` says by name which parameters move; a part of the model with none of them is frozen and runs in
+    evaluation mode, so its dropout is off.
+    """
+
+    name: str
+    epochs: int
+    lr: float
+    objective: Objective
+    update: Update = descend
+    trains: Callable[[str], bool] = everything

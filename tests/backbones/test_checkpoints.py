@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import BertModel
+
+from eebench.backbones.checkpoints import (
+    backbone_depth,
+    backbone_fingerprint,
+    backbone_pooling,
+    find_checkpoint,
+    fingerprint_of,
+    load_backbone,
+    skeleton_backbone,
+)
+from eebench.backbones.toy import toy_config
+from eebench.errors import ModelError
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small model as `save_pretrained` writes it."""
+    torch.manual_seed(0)
+    BertModel(toy_config()).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_local_directory_is_a_backbone(saved):
+    backbone = load_backbone(str(saved))
+    assert (backbone.depth, backbone.width, backbone.pooling) == (2, 32, "cls")
+    assert backbone_depth(str(saved)) == 2 and backbone_pooling(str(saved)) == "cls"
+
+
+def test_the_same_model_has_the_same_fingerprint_wherever_it_lies(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "elsewhere")
+    assert backbone_fingerprint(str(saved)) == backbone_fingerprint(str(tmp_path / "elsewhere"))
+    changed = json.loads((tmp_path / "elsewhere/config.json").read_text()) | {"layer_norm_eps": 1e-6}
+    (tmp_path / "elsewhere/config.json").write_text(json.dumps(changed))
+    fingerprint_of.cache_clear()
+    assert backbone_fingerprint(str(saved)) != backbone_fingerprint(str(tmp_path / "elsewhere"))
+
+
+def test_a_directory_that_is_no_model(tmp_path):
+    with pytest.raises(ModelError, match=r"is no model: it has no config\.json"):
+        find_checkpoint(str(tmp_path))
+
+
+def test_weights_only_as_pickle_are_refused_and_said_why(saved):
+    (saved / "model.safetensors").rename(saved / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"only as pickle \(pytorch_model\.bin\), which can run code"):
+        find_checkpoint(str(saved))
+
+
+def test_a_model_without_weights(saved):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="has no weights"):
+        find_checkpoint(str(saved))
+
+
+def test_a_model_of_another_type(saved):
+    (saved / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ModelError, match="type 'gpt2'; supported: bert"):
+        find_checkpoint(str(saved))
+
+
+def test_a_config_that_is_not_json(saved):
+    (saved / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="is not a JSON object"):
+        find_checkpoint(str(saved))
+
+
+def test_damaged_weights(saved):
+    (saved / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="cannot load"):
+        load_backbone(str(saved))
+
+
+def test_a_hub_name_without_the_hub():
+    with pytest.raises(ModelError, match=r"cannot get backbone 'nobody/nothing' from the hub.*local directory"):
+        find_checkpoint("nobody/nothing")
+
+
+def test_a_path_that_is_not_there():
+    with pytest.raises(ModelError, match=r"no directory \./nowhere"):
+        find_checkpoint("./nowhere")
+
+
+def test_more_layers_than_there_are():
+    with pytest.raises(ModelError, match=r"k=3 layers asked of 'toy', which has 2; choose 1\.\.2"):
+        load_backbone("toy", 3)
+
+
+def test_a_skeleton_has_the_parameters_but_no_weights(saved):
+    skeleton, real = skeleton_backbone(str(saved)), load_backbone(str(saved))
+    assert all(parameter.is_meta for parameter in skeleton.parameters())
+    assert sum(p.numel() for p in skeleton.parameters()) == sum(p.numel() for p in real.parameters())

@@ -1,0 +1,148 @@
+"""What is shown: default rules, static methods, and operating points that no score can move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from eebench.report.selection import (
+    Shown,
+    default_points,
+    distinguish,
+    is_off_target,
+    is_static,
+    operating_point,
+    shown_methods,
+)
+from eebench.results import Results
+
+HOSTILE = "<b>A|B</b> & $x^2$ [l](u)"
+
+
+def curve(*speedups: float | None) -> pd.DataFrame:
+    """A curve of one method; scores rise against the choice, so that choosing by score would show."""
+    return pd.DataFrame(
+        {
+            "setting": [f"S={index}" for index in range(len(speedups))],
+            "speedup_flops": [float("nan") if speedup is None else speedup for speedup in speedups],
+            "score_mean": [0.9 - 0.1 * index for index in range(len(speedups))],
+        },
+        # Parts of a larger table keep its index.
+        index=range(40, 40 + len(speedups)),
+    )
+
+
+class TestOperatingPoint:
+    @pytest.mark.parametrize(
+        ("speedups", "chosen"),
+        [
+            ((1.0, 1.79, 1.85, 2.0, 2.1, 3.0), 1.85),
+            ((1.2, 1.8, 1.81), 1.8),
+            ((2.1, 2.2), 2.1),
+            ((1.79, 2.11), 2.11),
+            ((1.5, 2.6), 1.5),
+            ((1.0,), 1.0),
+            ((None, 4.0), 4.0),
+        ],
+    )
+    def test_smallest_in_the_window_else_nearest_to_two(
+        self, speedups: tuple[float | None, ...], chosen: float
+    ):
+        point = operating_point(curve(*speedups))
+        assert point is not None
+        assert point["speedup_flops"] == chosen
+
+    def test_of_equals_the_first(self):
+        point = operating_point(curve(1.0, 1.9, 1.9))
+        assert point is not None
+        assert point["setting"] == "S=1"
+
+    def test_without_speedups_there_is_none(self):
+        assert operating_point(curve(None, None)) is None
+
+    def test_scores_do_not_matter(self):
+        before = curve(1.0, 1.85, 2.05)
+        after = before.assign(score_mean=[0.1, 0.2, 0.99])
+        first, second = operating_point(before), operating_point(after)
+        assert first is not None and second is not None
+        assert first["setting"] == second["setting"] == "S=1"
+
+
+@pytest.mark.parametrize(
+    ("static", "speedup", "off"),
+    [(False, 1.79, True), (False, 1.8, False), (False, 2.2, True), (True, 1.0, False)],
+)
+def test_only_dynamic_methods_can_be_off_target(static: bool, speedup: float, off: bool):
+    method = Shown("m", "M", "", "entropy", static)
+    assert is_off_target(pd.Series({"speedup_flops": speedup}), method) is off
+
+
+class TestIsStatic:
+    def points(self, **changes: Any) -> pd.DataFrame:
+        base = {"task": ["a", "b"], "backbone": "x", "rule": "budgeted", "setting": ["exit=6", "exit=6"]}
+        return pd.DataFrame(base | changes)
+
+    def test_one_exit_per_model(self):
+        assert is_static(self.points())
+
+    def test_the_exit_may_differ_between_models(self):
+        assert is_static(self.points(setting=["exit=6", "exit=12"]))
+
+    def test_two_settings_of_one_model_are_a_choice(self):
+        assert not is_static(self.points(task="a", setting=["exit=6", "exit=12"]))
+
+    def test_another_rule_is_dynamic(self):
+        assert not is_static(self.points(rule=["budgeted", "entropy"]))
+
+
+class TestShownMethods:
+    def test_order_titles_and_rules(self, results: Results):
+        methods = shown_methods(results)
+        assert list(methods) == ["finetune", "pabee", HOSTILE]
+        assert methods["pabee"] == Shown("pabee", "PABEE", "Zhou et al., NeurIPS 2020", "patience", False)
+        assert methods["finetune"].static
+        # Undeclared: its own name, and the first rule it was swept with.
+        assert methods[HOSTILE] == Shown(HOSTILE, HOSTILE, "", "entropy", False)
+
+    def test_a_default_rule_that_was_not_swept_gives_way(self, results: Results):
+        about = {"methods": {"pabee": {"default_rule": "cka"}}}
+        assert shown_methods(replace(results, provenance=about))["pabee"].rule == "budgeted"
+
+    def test_one_title_for_two_methods_is_told_apart(self, results: Results):
+        about = {"methods": {"finetune": {"title": "BERT"}, "pabee": {"title": "BERT"}}}
+        titles = [method.title for method in shown_methods(replace(results, provenance=about)).values()]
+        assert titles[:2] == ["BERT", "BERT (pabee)"]
+
+    def test_a_provenance_of_another_shape_declares_nothing(self, results: Results):
+        methods = shown_methods(replace(results, provenance={"methods": ["pabee"]}))
+        assert methods["pabee"].title == "pabee"
+
+    def test_default_points(self, results: Results):
+        shown = default_points(results.points, shown_methods(results))
+        pairs = list(dict.fromkeys(zip(shown["method"], shown["rule"], strict=True)))
+        assert pairs == [("finetune", "budgeted"), ("pabee", "patience"), (HOSTILE, "entropy")]
+
+
+class TestDistinguish:
+    def test_two_heads_of_a_method_are_two_methods(self, results: Results):
+        def with_two_heads(table: pd.DataFrame) -> pd.DataFrame:
+            twin = table[table["base"] == "pabee"].assign(head="none")
+            return pd.concat([table, twin], ignore_index=True).assign(method=lambda t: t["base"])
+
+        doubled = replace(
+            results,
+            points=with_two_heads(results.points),
+            exits=with_two_heads(results.exits),
+            runs=with_two_heads(results.runs),
+        )
+        split = distinguish(doubled)
+        names = ["finetune", "pabee (own pooler, cls)", HOSTILE, "pabee (none, cls)"]
+        assert list(shown_methods(split)) == names
+        assert shown_methods(split)["pabee (none, cls)"].title == "PABEE (none, cls)"
+        assert set(split.exits["method"]) == set(split.runs["method"]) == set(names)
+
+    def test_otherwise_names_stay(self, results: Results):
+        assert (results.points["method"] == results.points["base"]).all()

@@ -1,0 +1,127 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from eebench.errors import UserError
+from eebench.replay import CostTable, exit_indices, near_threshold, replay
+from eebench.rules.base import Signals
+from eebench.rules.catalogue import RULES, find_rule
+from eebench.trace import Trace
+
+
+def random_trace(exits=5, samples=300, classes=3, seed=0):
+    torch.manual_seed(seed)
+    growing = torch.linspace(0.3, 3.0, exits)[:, None, None]
+    return Trace(
+        tuple(range(1, exits + 1)),
+        torch.randn(exits, samples, classes) * growing,
+        torch.randint(0, classes, (samples,)),
+        torch.randint(4, 60, (samples,)),
+        torch.arange(samples),
+    )
+
+
+def one_by_one(rule, trace, threshold):
+    """The exit of each sample, found by asking the rule at one exit after the other."""
+    chosen = []
+    for row in range(trace.samples):
+        state = rule.start(1, torch.device("cpu"))
+        for index, layer in enumerate(trace.exit_layers):
+            if index == len(trace.exit_layers) - 1:
+                break
+            signals = Signals(trace.logits[index, row : row + 1])
+            if bool(rule.leaves(rule.criterion(layer, signals, state), threshold)):
+                break
+        chosen.append(index)
+    return torch.tensor(chosen)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_replay_equals_asking_at_each_exit_in_turn(name):
+    trace, rule = random_trace(), find_rule(name)
+    grid = rule.grid(trace.geometry)
+    expected = torch.stack([one_by_one(rule, trace, threshold) for threshold in grid])
+    assert torch.equal(exit_indices(rule, trace, grid), expected)
+    replayed = replay(rule, trace, grid)
+    counts = torch.stack([torch.bincount(row, minlength=5) for row in expected])
+    assert torch.equal(replayed.exits, counts)
+    answers = trace.answers().gather(0, expected)
+    for setting, row in enumerate(answers):
+        confusion = np.zeros((3, 3), dtype=np.int64)
+        np.add.at(confusion, (trace.labels.numpy(), row.numpy()), 1)
+        assert replayed.confusion[setting].tolist() == confusion.tolist()
+
+
+def test_the_order_of_settings_is_the_order_asked_for():
+    trace, rule = random_trace(), find_rule("entropy")
+    grid = [0.9, 0.1, 0.5, 0.5]
+    shuffled = replay(rule, trace, grid)
+    for place, threshold in enumerate(grid):
+        assert torch.equal(shuffled.exits[place], replay(rule, trace, [threshold]).exits[0])
+
+
+def test_chunks_change_nothing(monkeypatch):
+    import eebench.replay as module
+
+    trace, rule = random_trace(), find_rule("patience")
+    whole = replay(rule, trace, [1.0, 2.0])
+    monkeypatch.setattr(module, "chunks", lambda samples: (slice(s, min(s + 7, samples)) for s in range(0, samples, 7)))
+    assert torch.equal(replay(rule, trace, [1.0, 2.0]).confusion, whole.confusion)
+
+
+def test_extremes_give_the_first_exit_and_full_depth():
+    trace = random_trace()
+    assert (exit_indices(find_rule("entropy"), trace, [0.0]) == 4).all()
+    assert (exit_indices(find_rule("entropy"), trace, [math.log(3) + 0.01]) == 0).all()
+    assert (exit_indices(find_rule("max-prob"), trace, [1.01]) == 4).all()
+    assert (exit_indices(find_rule("max-prob"), trace, [0.3]) == 0).all()
+
+
+def test_costs_are_summed_over_samples_by_hand():
+    # Two exits; sure samples leave at the first one.
+    sure, unsure = [10.0, 0.0], [0.1, 0.0]
+    trace = Trace(
+        (1, 2), torch.tensor([[sure, unsure, sure], [sure, sure, sure]]), torch.tensor([0, 0, 1]),
+        torch.tensor([5, 9, 9]), torch.arange(3),
+    )  # fmt: skip
+    table = CostTable(torch.tensor([[10, 20], [30, 70]]), torch.tensor([0, 1, 1]))
+    replayed = replay(find_rule("entropy"), trace, [0.0, 0.3], table)
+    assert replayed.total_cost.tolist() == [30 + 70 + 70, 10 + 70 + 20]
+    assert replayed.exits.tolist() == [[0, 3], [2, 1]]
+    assert replayed.confusion[1].tolist() == [[2, 0], [1, 0]]
+    assert replayed.mean_exit((1, 2)).tolist() == [2.0, pytest.approx(4 / 3)]
+
+
+def test_cost_sums_stay_exact_beyond_what_a_float_can_count():
+    huge = 2**53 + 1
+    trace = Trace((1,), torch.zeros(1, 3, 2), torch.zeros(3).long(), torch.ones(3), torch.arange(3))
+    table = CostTable(torch.tensor([[huge]]), torch.zeros(3).long())
+    assert replay(find_rule("budgeted"), trace, [1.0], table).total_cost.tolist() == [3 * huge]
+
+
+def test_mean_exit_counts_layers_not_exits():
+    trace = random_trace(exits=2)
+    sparse = Trace((3, 6), trace.logits, trace.labels, trace.lengths, trace.ids)
+    assert replay(find_rule("budgeted"), sparse, [3.0, 6.0]).mean_exit(sparse.exit_layers).tolist() == [3.0, 6.0]
+
+
+def test_regression_has_no_confusion_and_few_rules():
+    trace = Trace((1, 2), torch.randn(2, 4, 1), torch.randn(4), torch.ones(4), torch.arange(4))
+    assert replay(find_rule("budgeted"), trace, [1.0]).exits.tolist() == [[4, 0]]
+    with pytest.raises(UserError, match="'entropy' is not defined for regression"):
+        replay(find_rule("entropy"), trace, [0.1])
+
+
+def test_samples_near_a_threshold_are_counted():
+    half = math.log(2)
+    trace = Trace((1, 2), torch.zeros(2, 2, 2), torch.zeros(2).long(), torch.ones(2), torch.arange(2))
+    rule = find_rule("entropy")
+    assert near_threshold(rule, trace, half).tolist() == [True, True]
+    assert near_threshold(rule, trace, half - 0.01).tolist() == [False, False]
+    assert near_threshold(find_rule("patience"), trace, 1.0).tolist() == [True, True]  # a tie of classes
+
+
+def test_an_empty_grid_is_an_empty_answer():
+    assert replay(find_rule("entropy"), random_trace(), []).exits.shape == (0, 5)

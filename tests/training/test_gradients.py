@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from eebench.training.gradients import GradientAlignment, group_numbers, layer_of, projections
+
+ALPHA = 0.3
+
+
+def update(task_gradient, distil_gradient, mode, scope="global"):
+    """The gradient that alignment leaves on linear losses with the given gradients (one per parameter)."""
+    parameters = [(f"p{i}", torch.nn.Parameter(torch.zeros(len(g)))) for i, g in enumerate(task_gradient)]
+    ce = sum((p * torch.tensor(g)).sum() for (_, p), g in zip(parameters, task_gradient, strict=True))
+    kd = sum((p * torch.tensor(g)).sum() for (_, p), g in zip(parameters, distil_gradient, strict=True))
+    logged = GradientAlignment(ALPHA, mode, scope)({"ce": ce, "kd": kd}, parameters)
+    return [p.grad.tolist() for _, p in parameters], logged
+
+
+# Acceptance check of GAML-BERT's Eqs. 6 and 7: orthogonal, opposite and equal gradients.
+@pytest.mark.parametrize("mode", ["soft", "hard"])
+def test_orthogonal_distillation_leaves_the_shrunk_task_gradient(mode):
+    assert update([[2.0, 0.0]], [[0.0, 5.0]], mode)[0] == [pytest.approx([2 * (1 - ALPHA), 0.0])]
+
+
+def test_opposite_gradients():
+    assert update([[1.0, 2.0]], [[-1.0, -2.0]], "soft")[0] == [pytest.approx([1 - 2 * ALPHA, 2 - 4 * ALPHA])]
+    assert update([[1.0, 2.0]], [[-1.0, -2.0]], "hard")[0] == [pytest.approx([1.0, 2.0])]
+
+
+@pytest.mark.parametrize("mode", ["soft", "hard"])
+def test_equal_gradients_leave_it_as_it_is(mode):
+    assert update([[1.0, 2.0]], [[1.0, 2.0]], mode)[0] == [pytest.approx([1.0, 2.0])]
+
+
+def test_global_scope_is_a_scalar_times_the_task_gradient_and_per_tensor_is_not():
+    task, distil = [[1.0, 0.0], [0.0, 2.0]], [[3.0, 1.0], [0.0, -4.0]]
+    # c = (3 - 8) / (1 + 4) = -1, so s = 0.7 - 0.3
+    whole, logged = update(task, distil, "soft")
+    assert whole == [pytest.approx([0.4, 0.0]), pytest.approx([0.0, 0.8])]
+    assert float(logged["c"]) == pytest.approx(-1.0) and float(logged["obtuse"]) == 1.0
+    # c = 3 for the first tensor, -8/4 = -2 for the second: s = 1.6 and 0.1
+    apart, logged = update(task, distil, "soft", "per_tensor")
+    assert apart == [pytest.approx([1.6, 0.0]), pytest.approx([0.0, 0.2])]
+    assert float(logged["obtuse"]) == 0.5
+    # GA-hard keeps the second tensor's task gradient whole.
+    assert update(task, distil, "hard", "per_tensor")[0][1] == pytest.approx([0.0, 2.0])
+
+
+def test_a_vanishing_task_gradient_projects_to_nothing():
+    c = projections([torch.zeros(3)], [torch.ones(3)], torch.tensor([0]))
+    assert c.tolist() == [0.0]
+
+
+def test_parameters_without_a_distillation_gradient_count_as_zero():
+    c = projections([torch.tensor([1.0]), torch.tensor([1.0])], [None, torch.tensor([4.0])], torch.tensor([0, 0]))
+    assert c.tolist() == [2.0]
+
+
+def test_layers_are_told_apart_by_name():
+    names = ["backbone.embeddings.word.weight", "backbone.embeddings.ln.bias", "backbone.layers.0.a",
+             "backbone.layers.0.b", "backbone.layers.10.a", "heads.1.classifier.weight"]  # fmt: skip
+    assert group_numbers(names, "per_layer").tolist() == [0, 0, 1, 1, 2, 3]
+    assert group_numbers(names, "global").tolist() == [0] * 6
+    assert group_numbers(names, "per_tensor").tolist() == list(range(6))
+    assert layer_of("backbone.layers.10.a") == "backbone.layers.10"

@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from eebench.backbones.checkpoints import load_backbone
+from eebench.backbones.tokens import load_tokenizer
+from eebench.errors import DivergedError
+from eebench.heads import HeadConfig, exit_heads
+from eebench.losses import exit_losses
+from eebench.model import MultiExitModel, weights_of
+from eebench.toy import toy_data
+from eebench.training.checkpoints import CheckpointFile
+from eebench.training.loop import Examples, LossWatch, Setup, Trainer, freeze_others, make_optimizer, set_modes
+from eebench.training.options import TrainingOptions
+from eebench.training.stages import Stage
+
+CPU = torch.device("cpu")
+OPTIONS = TrainingOptions(epochs=3, lr=5e-3, batch_size=16, precision="fp32")
+
+
+def loss_of_all(outputs, labels):
+    return {"loss": exit_losses(outputs.logits, labels).sum()}
+
+
+def make_model():
+    torch.manual_seed(0)
+    backbone = load_backbone("toy")
+    return MultiExitModel(backbone, dict(exit_heads(backbone, 2, HeadConfig(pooler="none"), (1, 2))))
+
+
+@pytest.fixture
+def setup():
+    splits = toy_data().splits
+    tokenizer = load_tokenizer("toy")
+    train, dev = (Examples(tokenizer.encode(s.texts, 16), s.labels) for s in (splits["train"], splits["dev"]))
+    return Setup(train, dev, "accuracy", OPTIONS, 1, CPU)
+
+
+def test_training_learns_and_reports_each_epoch(setup, tmp_path):
+    seen = []
+    model = make_model()
+    trainer = Trainer(
+        model, [Stage("all", 8, 5e-3, loss_of_all)], setup, CheckpointFile(tmp_path), lambda *step: seen.append(step)
+    )
+    progress = trainer.run()
+    losses = [record["loss"] for record in progress.history]
+    assert losses[-1] < 0.6 * losses[0]
+    assert progress.steps == 48 and seen[0] == (1, 48) and seen[-1] == (48, 48)
+    assert [record["epoch"] for record in progress.history] == list(range(1, 9))
+
+
+def test_a_frozen_backbone_stays_and_is_in_evaluation_mode(setup, tmp_path):
+    model = make_model()
+    before = {name: weight.clone() for name, weight in weights_of(model).items()}
+    stage = Stage("heads", 1, 5e-3, loss_of_all, trains=lambda name: name.startswith("heads.1."))
+    trained = freeze_others(model, stage)
+    set_modes(model)
+    assert [name for name, _ in trained] == ["heads.1.classifier.weight", "heads.1.classifier.bias"]
+    assert not model.backbone.training and model.heads["1"].training and not model.heads["2"].training
+    Trainer(model, [stage], setup, CheckpointFile(tmp_path)).run()
+    changed = {name for name, weight in weights_of(model).items() if not torch.equal(weight, before[name])}
+    assert changed == {"heads.1.classifier.weight", "heads.1.classifier.bias"}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(setup, tmp_path):
+    calls = []
+
+    def breaks(outputs, labels):
+        calls.append(1)
+        return {"loss": outputs.logits.sum() * (float("nan") if len(calls) == 3 else 1.0)}
+
+    with pytest.raises(DivergedError, match="not finite at step 3"):
+        Trainer(make_model(), [Stage("bad", 1, 1e-3, breaks)], setup, CheckpointFile(tmp_path)).run()
+
+
+def test_the_watch_means_over_the_epoch():
+    watch = LossWatch(CPU)
+    for step, value in enumerate((1.0, 3.0)):
+        watch.add({"loss": torch.tensor(value), "kd": torch.tensor(2 * value)}, step)
+    assert watch.means() == {"loss": 2.0, "kd": 4.0}
+
+
+def test_selection_keeps_the_best_epoch(setup, tmp_path):
+    model = make_model()
+    chosen = replace(setup, options=OPTIONS.model_copy(update={"select": "best", "epochs": 4}))
+    stages = [Stage("good", 4, 5e-3, loss_of_all)]
+    progress = Trainer(model, stages, chosen, CheckpointFile(tmp_path)).run()
+    best = max(np.mean(record["exit_scores"]) for record in progress.history)
+    from eebench.trace import trace_model
+    from eebench.training.evaluation import exit_scores
+
+    kept = exit_scores(trace_model(model, setup.selection.encoded, setup.selection.labels, CPU), "accuracy")
+    assert np.mean(kept) == pytest.approx(best)
+
+
+def test_early_stopping_counts_epochs_without_gain(setup, tmp_path):
+    options = OPTIONS.model_copy(update={"patience": 1})
+    stage = Stage("still", 9, 1e-12, loss_of_all)  # nothing changes, so the second epoch brings no gain
+    progress = Trainer(make_model(), [stage], replace(setup, options=options), CheckpointFile(tmp_path)).run()
+    assert len(progress.history) == 2
+
+
+def test_no_decay_on_biases_and_layer_norms():
+    model = make_model()
+    optimizer = make_optimizer(list(model.named_parameters()), OPTIONS)
+    decayed, plain = (group["params"] for group in optimizer.param_groups)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert all("bias" not in names[id(p)] and "LayerNorm" not in names[id(p)] for p in decayed)
+    assert len(decayed) + len(plain) == len(names) and optimizer.param_groups[1]["weight_decay"] == 0.0
