@@ -218,7 +218,7 @@ class Collector:
         rows = []
         for key, group in points.groupby([*cell, "rule"], sort=False):
             names = dict(zip([*cell, "rule"], key, strict=True))
-            full = float(last.loc[tuple(key[:3])])
+            full = float(last.to_dict()[key[:3]])
             speedups, scores = group["speedup_flops"], group["score_mean"]
             rows.append(
                 {

@@ -30,7 +30,8 @@ def toy_data(train: int = 96, dev: int = 48, seed: int = 0) -> TaskData:
 
 def toy_split(rows: int, random: np.random.Generator) -> Split:
     """`rows` labelled sentences drawn from `random`."""
-    texts, labels = [], []
+    texts: list[tuple[str, ...]] = []
+    labels = []
     for row in range(rows):
         label = row % 2
         words = [

@@ -71,7 +71,9 @@ def test_teachers_get_a_gradient_only_when_asked():
     logits = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
     (detached,) = torch.autograd.grad(mutual_distillation(logits, pairs="to_last"), logits)
     assert detached[1].abs().max() < 1e-12 < detached[0].abs().max()
-    (attached,) = torch.autograd.grad(mutual_distillation(logits, pairs="to_last", detach_teacher=False), logits)
+    (attached,) = torch.autograd.grad(
+        mutual_distillation(logits, pairs="to_last", detach_teacher=False), logits
+    )
     assert attached[1].abs().max() > 1e-6
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -5,8 +6,6 @@ from eebench.backbones.checkpoints import load_backbone
 from eebench.backbones.tokens import load_tokenizer
 from eebench.heads import HeadConfig, exit_heads
 from eebench.model import MultiExitModel, load_weights, weights_of
-
-import numpy as np
 
 
 @pytest.fixture

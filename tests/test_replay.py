@@ -67,7 +67,9 @@ def test_chunks_change_nothing(monkeypatch):
 
     trace, rule = random_trace(), find_rule("patience")
     whole = replay(rule, trace, [1.0, 2.0])
-    monkeypatch.setattr(module, "chunks", lambda samples: (slice(s, min(s + 7, samples)) for s in range(0, samples, 7)))
+    monkeypatch.setattr(
+        module, "chunks", lambda samples: (slice(s, min(s + 7, samples)) for s in range(0, samples, 7))
+    )
     assert torch.equal(replay(rule, trace, [1.0, 2.0]).confusion, whole.confusion)
 
 
@@ -104,7 +106,10 @@ def test_cost_sums_stay_exact_beyond_what_a_float_can_count():
 def test_mean_exit_counts_layers_not_exits():
     trace = random_trace(exits=2)
     sparse = Trace((3, 6), trace.logits, trace.labels, trace.lengths, trace.ids)
-    assert replay(find_rule("budgeted"), sparse, [3.0, 6.0]).mean_exit(sparse.exit_layers).tolist() == [3.0, 6.0]
+    assert replay(find_rule("budgeted"), sparse, [3.0, 6.0]).mean_exit(sparse.exit_layers).tolist() == [
+        3.0,
+        6.0,
+    ]
 
 
 def test_regression_has_no_confusion_and_few_rules():

@@ -1,6 +1,6 @@
 import json
-import multiprocessing
-import time
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -36,7 +36,9 @@ def test_a_finished_run_comes_back(tmp_path):
         assert not run.is_done()
         run.finish({"w": torch.arange(3)}, {"parameters": 3})
     again = Store(tmp_path).run(SPEC)
-    assert again.is_done() and again.record()["parameters"] == 3 and again.weights()["w"].tolist() == [0, 1, 2]
+    assert (
+        again.is_done() and again.record()["parameters"] == 3 and again.weights()["w"].tolist() == [0, 1, 2]
+    )
     assert json.loads((run.directory / "run.json").read_text())["recipe"] == "pabee"
 
 
@@ -81,19 +83,22 @@ def test_a_store_that_cannot_be_written(tmp_path):
         pass
 
 
-def _hold(root, seconds):
-    run = Store(root).run(SPEC)
-    with run.lock():
-        (root / "held").write_text("")
-        time.sleep(seconds)
-        run.finish({"w": torch.ones(1)}, {})
+HOLDER = """
+import sys, time, pathlib, torch
+from eebench.store import RunSpec, Store
+root = pathlib.Path(sys.argv[1])
+run = Store(root).run(RunSpec("pabee", 1, {"lr": 1e-4, "epochs": 1}, "b" * 64, "rte", "d" * 64, 42, {}))
+with run.lock():
+    print("held", flush=True)
+    time.sleep(0.5)
+    run.finish({"w": torch.ones(1)}, {})
+"""
 
 
 def test_a_second_process_waits_for_the_first(tmp_path):
-    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path, 0.5))
-    process.start()
-    while not (tmp_path / "held").exists():
-        time.sleep(0.01)
-    with Store(tmp_path).run(SPEC).lock():
-        assert Store(tmp_path).run(SPEC).is_done()
-    process.join()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        run = Store(tmp_path).run(SPEC)
+        assert not run.is_done()
+        with run.lock():
+            assert run.is_done()

@@ -6,7 +6,9 @@ from eebench.backbones.toy import toy_backbone
 
 def test_forward_runs_every_layer():
     backbone = toy_backbone().eval()
-    batch = Batch(torch.tensor([[1, 5, 2]]), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3).long(), False)
+    batch = Batch(
+        torch.tensor([[1, 5, 2]]), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3).long(), False
+    )
     state = backbone.embed(batch)
     for layer in (1, 2):
         state = backbone.layer(layer, state)

@@ -77,7 +77,9 @@ def test_damaged_weights(saved):
 
 
 def test_a_hub_name_without_the_hub():
-    with pytest.raises(ModelError, match=r"cannot get backbone 'nobody/nothing' from the hub.*local directory"):
+    with pytest.raises(
+        ModelError, match=r"cannot get backbone 'nobody/nothing' from the hub.*local directory"
+    ):
         find_checkpoint("nobody/nothing")
 
 

@@ -51,7 +51,9 @@ def test_a_vanishing_task_gradient_projects_to_nothing():
 
 
 def test_parameters_without_a_distillation_gradient_count_as_zero():
-    c = projections([torch.tensor([1.0]), torch.tensor([1.0])], [None, torch.tensor([4.0])], torch.tensor([0, 0]))
+    c = projections(
+        [torch.tensor([1.0]), torch.tensor([1.0])], [None, torch.tensor([4.0])], torch.tensor([0, 0])
+    )
     assert c.tolist() == [2.0]
 
 

@@ -12,7 +12,15 @@ from eebench.losses import exit_losses
 from eebench.model import MultiExitModel, weights_of
 from eebench.toy import toy_data
 from eebench.training.checkpoints import CheckpointFile
-from eebench.training.loop import Examples, LossWatch, Setup, Trainer, freeze_others, make_optimizer, set_modes
+from eebench.training.loop import (
+    Examples,
+    LossWatch,
+    Setup,
+    Trainer,
+    freeze_others,
+    make_optimizer,
+    set_modes,
+)
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Stage
 
@@ -42,7 +50,11 @@ def test_training_learns_and_reports_each_epoch(setup, tmp_path):
     seen = []
     model = make_model()
     trainer = Trainer(
-        model, [Stage("all", 8, 5e-3, loss_of_all)], setup, CheckpointFile(tmp_path), lambda *step: seen.append(step)
+        model,
+        [Stage("all", 8, 5e-3, loss_of_all)],
+        setup,
+        CheckpointFile(tmp_path),
+        lambda *step: seen.append(step),
     )
     progress = trainer.run()
     losses = [record["loss"] for record in progress.history]

@@ -6,7 +6,14 @@ from eebench.training.options import TrainingOptions
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("lr", 0.0), ("warmup_share", 1.5), ("clip_norm", 0.0), ("precision", "fp8"), ("max_length", 2)],
+    [
+        ("epochs", 0),
+        ("lr", 0.0),
+        ("warmup_share", 1.5),
+        ("clip_norm", 0.0),
+        ("precision", "fp8"),
+        ("max_length", 2),
+    ],
 )
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(ValidationError):

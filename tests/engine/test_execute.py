@@ -1,0 +1,140 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from eebench.artifacts import checksum
+from eebench.engine.execute import Executor, build, build_skeleton, read_trace, trace_paths
+from eebench.store import Store
+
+
+def test_a_run_is_trained_once_and_found_again(executor, toy_job):
+    job = toy_job("pabee")
+    steps = []
+    first = executor.ensure_trained(job, lambda *step: steps.append(step))
+    done = len(steps)
+    executor.ensure_trained(job, lambda *step: steps.append(step))
+    assert done == 12 and len(steps) == done
+    assert first.record()["training_steps"] == 12 and first.record()["exit_layers"] == [1, 2]
+    assert not list(first.directory.glob("checkpoint*"))
+
+
+def test_the_same_job_gives_the_same_bytes(tmp_path, toy_job):
+    prints = set()
+    for name in ("one", "two"):
+        executor = Executor(Store(tmp_path / name), torch.device("cpu"))
+        torch.manual_seed(int(name == "one"))  # the caller's random state has no say
+        executor.ensure_trace(toy_job("gaml"))
+        run = executor.run(toy_job("gaml"))
+        prints.add((checksum(run.model_path), checksum(run.directory / "trace-dev.safetensors")))
+    assert len(prints) == 1
+
+
+def test_training_leaves_the_callers_random_state(executor, toy_job):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    executor.ensure_trained(toy_job("finetune"))
+    assert torch.equal(torch.rand(1), expected)
+
+
+TESTS = str(Path(__file__).parent.parent)
+KILLED = """
+import os, signal, sys, pathlib, torch
+sys.path.insert(0, sys.argv[4])
+from conftest import QUICK
+from eebench.engine.execute import Executor
+from eebench.methods.catalogue import find_method
+from eebench.options import resolve_options
+from eebench.plan import Planner
+from eebench.store import Store
+from eebench.toy import toy_data, toy_task
+torch.set_num_threads(1)
+planner = Planner(None, "fp32")
+planner.remember(toy_data())
+method = find_method(sys.argv[2])
+options = resolve_options(method, {**QUICK, "epochs": 3, "select": "best"}, "test")
+job = planner.job(method, options, "toy", toy_task(), 1)
+def step(done, total):
+    if done == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+Executor(Store(pathlib.Path(sys.argv[1])), torch.device("cpu")).ensure_trained(job, step)
+"""
+
+
+@pytest.mark.parametrize(("method", "step"), [("pabee", 8), ("deebert", 15)])
+def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_bytes(tmp_path, toy_job, method, step):
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), method, str(step), TESTS]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    job = toy_job(method, epochs=3, select="best")
+    resumed = Executor(Store(tmp_path / "killed"), torch.device("cpu"))
+    assert resumed.run(job).directory.joinpath("checkpoint.json").exists()
+    done = []
+    resumed.ensure_trained(job, lambda step, total: done.append(step))
+    assert done[0] in (7, 13)  # the epoch after the last whole one, not the first
+    whole = Executor(Store(tmp_path / "whole"), torch.device("cpu"))
+    whole.ensure_trained(job)
+    assert checksum(resumed.run(job).model_path) == checksum(whole.run(job).model_path)
+    assert resumed.run(job).record() == whole.run(job).record()
+
+
+def test_two_processes_do_the_work_once(tmp_path, toy_job):
+    command = [sys.executable, "-c", KILLED, str(tmp_path), "pabee", "-1", TESTS]
+    processes = [subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    run = Executor(Store(tmp_path), torch.device("cpu")).run(toy_job("pabee", epochs=3, select="best"))
+    written = run.model_path.stat().st_mtime_ns
+    time.sleep(0.01)
+    assert run.is_done() and run.model_path.stat().st_mtime_ns == written
+
+
+def test_a_damaged_checkpoint_means_starting_again(tmp_path, toy_job):
+    command = [sys.executable, "-c", KILLED, str(tmp_path), "pabee", "8", TESTS]
+    subprocess.run(command, check=False)
+    job = toy_job("pabee", epochs=3, select="best")
+    executor = Executor(Store(tmp_path), torch.device("cpu"))
+    (path,) = executor.run(job).directory.glob("checkpoint-*.safetensors")
+    path.write_bytes(path.read_bytes()[:-9] + b"\x01" * 9)
+    done = []
+    executor.ensure_trained(job, lambda step, total: done.append(step))
+    assert done[0] == 1 and executor.run(job).is_done()
+
+
+def test_damaged_traces_and_weights_are_made_again(executor, toy_job):
+    job = toy_job("pabee")
+    trace = executor.ensure_trace(job)
+    run = executor.run(job)
+    path, _ = trace_paths(run.directory, "dev")
+    path.write_bytes(b"damaged")
+    assert read_trace(run.directory, "dev") is None
+    assert torch.equal(executor.ensure_trace(job).logits, trace.logits)
+    path.unlink()
+    run.model_path.write_bytes(run.model_path.read_bytes()[:-1] + b"\x55")
+    assert torch.equal(executor.ensure_trace(job).logits, trace.logits)
+    assert run.weights()
+
+
+def test_a_needed_run_that_is_damaged_is_made_again(executor, toy_job):
+    job = toy_job("deebert")
+    needed = executor.ensure_trained(job.needs["finetuned"])
+    needed.model_path.write_bytes(b"damaged")
+    assert executor.ensure_trained(job).is_done()
+    assert needed.weights()
+
+
+def test_a_held_out_slice_chooses_the_epoch_and_never_trains(executor, toy_job):
+    setup = executor._setup(toy_job("pabee", select="best", holdout=0.25))
+    assert len(setup.train.encoded) == 72 and len(setup.selection.encoded) == 24
+    assert len(executor._setup(toy_job("pabee", train_rows=40)).train.encoded) == 40
+    assert executor._setup(toy_job("pabee")).selection is None
+
+
+def test_the_skeleton_counts_as_the_model(toy_job):
+    for method in ("first-k", "deebert", "pabee"):
+        job = toy_job(method, **({"k": 1} if method == "first-k" else {}))
+        assert build_skeleton(job).parameter_count() == build(job).parameter_count()
