@@ -8,13 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Batch, State
+from eebench.rules.base import Signals
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one forward pass through all exits gives: `logits` fp32 [E, B, C], exits in depth order."""
+    """What one forward pass through all exits gives, exits in depth order.
+
+    Shapes: `logits` fp32 [E, B, C]; `scores` fp32 [E, B], learned certainties, None for models without.
+    """
 
     logits: Tensor
+    scores: Tensor | None = None
 
 
 class MultiExitModel(nn.Module):
@@ -47,15 +52,24 @@ class MultiExitModel(nn.Module):
         logits: Tensor = self.heads[str(layer)](state)
         return logits.float()
 
+    def signals(self, layer: int, state: State) -> Signals:
+        """Everything that the exit after `layer` shows a rule."""
+        return Signals(self.classify(layer, state))
+
+    def onward(self, layer: int, state: State) -> State:
+        """What the next layer gets once the exit after `layer` has read the state (training only)."""
+        return state
+
     def forward(self, batch: Batch) -> Outputs:
-        """Logits of all exits in one pass."""
+        """All exits in one pass."""
         state = self.embed(batch)
-        logits = []
+        seen = []
         for layer in range(1, self.depth + 1):
             state = self.advance(layer, state)
             if layer in self.exit_layers:
-                logits.append(self.classify(layer, state))
-        return Outputs(torch.stack(logits))
+                seen.append(self.signals(layer, state))
+            state = self.onward(layer, state)
+        return gather(seen)
 
     @property
     def classes(self) -> int:
@@ -66,6 +80,13 @@ class MultiExitModel(nn.Module):
     def parameter_count(self) -> int:
         """Parameters needed at inference, shared ones once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def gather(seen: list[Signals]) -> Outputs:
+    """The exits' signals as one tensor of each kind."""
+    logits = torch.stack([signals.required_logits() for signals in seen])
+    scores = [signals.score for signals in seen if signals.score is not None]
+    return Outputs(logits, torch.stack(scores) if scores else None)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

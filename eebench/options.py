@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,13 +37,23 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> Iter
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field is not None else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
+    """Keys of the model at `path`; in a union the path names the member that was tried."""
+    members: dict[str, type[BaseModel]] = {}
+    for part in map(str, path):
+        if part in members:
+            model = members[part]
+        elif part in model.model_fields:
+            members = {found.__name__: found for found in _models_in(model.model_fields[part].annotation)}
+            model = next(iter(members.values())) if len(members) == 1 else model
     return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation such as `list[str | MethodEntry]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def parse_assignments(texts: list[str]) -> dict[str, Any]:
@@ -55,11 +65,10 @@ def parse_assignments(texts: list[str]) -> dict[str, Any]:
         if not separator or not name:
             problems.append(f"--set {text}: write it as key=value, for example --set lr=3e-5.")
             continue
-        place = options
-        *parents, last = name.split(".")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = parse_value(value)
+        nested = parse_value(value)
+        for key in reversed(name.split(".")):
+            nested = {key: nested}
+        options = merge(options, nested)
     if problems:
         raise ConfigError(problems)
     return options

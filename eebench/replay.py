@@ -16,6 +16,7 @@ from torch import Tensor
 
 from eebench.errors import UserError
 from eebench.rules.base import Rule
+from eebench.rules.catalogue import RULES
 from eebench.trace import Trace
 
 ROWS_PER_CHUNK = 1 << 16
@@ -143,6 +144,8 @@ def near_threshold(rule: Rule, trace: Trace, threshold: float, margin: float = N
         state = rule.start(len(range(*rows.indices(trace.samples))), trace.logits.device)
         for index, layer in enumerate(trace.exit_layers[:-1]):
             criterion = rule.criterion(layer, trace.signals(index, rows), state)
+            if rule.discrete and trace.geometry.classes == 1:
+                continue
             if rule.discrete:  # a count flips only where two classes tie
                 top = trace.logits[index, rows].topk(2, dim=-1).values
                 close[rows] |= (top[:, 0] - top[:, 1] <= margin).cpu()
@@ -152,6 +155,17 @@ def near_threshold(rule: Rule, trace: Trace, threshold: float, margin: float = N
 
 
 def require(rule: Rule, trace: Trace) -> None:
-    """Raises UserError when the rule is not defined on this trace."""
-    if trace.logits.shape[2] == 1 and not rule.regression:
-        raise UserError(f"rule '{rule.name}' is not defined for regression; use 'budgeted'.")
+    """Raises UserError when the rule is not defined on this trace, naming rules that are."""
+    if defined(rule, trace):
+        return
+    works = ", ".join(name for name in RULES if defined(RULES[name](), trace))
+    missing = sorted(rule.needs - trace.kinds)
+    kind = "regression" if trace.geometry.classes == 1 else "classification"
+    reason = f"needs the signal '{missing[0]}', which this model has not" if missing else f"is not for {kind}"
+    raise UserError(f"rule '{rule.name}' {reason}; rules that work here: {works}.")
+
+
+def defined(rule: Rule, trace: Trace) -> bool:
+    """Whether the trace is of the rule's kind of task and has the signals it needs."""
+    kind = rule.regression if trace.geometry.classes == 1 else rule.classification
+    return kind and rule.needs <= trace.kinds

@@ -36,10 +36,9 @@ def leave_early(model: MultiExitModel, rule: Rule, threshold: float, batch: Batc
         state = model.advance(layer, state)
         if layer not in exits:
             continue
-        logits = model.classify(layer, state) if rule.needs else None
-        criterion = rule.criterion(layer, Signals(logits), memory)
-        if bool(rule.leaves(criterion, threshold)):
-            answer = model.classify(layer, state) if logits is None else logits
+        signals = model.signals(layer, state) if rule.needs else Signals(None)
+        if bool(rule.leaves(rule.criterion(layer, signals, memory), threshold)):
+            answer = model.classify(layer, state) if signals.logits is None else signals.logits
             return Left(exits[layer], layer, answer[0])
     state = model.advance(model.depth, state)
     return Left(len(exits) - 1, model.depth, model.classify(model.depth, state)[0])

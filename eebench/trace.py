@@ -28,8 +28,8 @@ class Trace:
     """Signals of one run on one split.
 
     Shapes: `logits` fp32 [E, N, C]; `labels` int64 [N] (fp32 for regression); `lengths` int64 [N], real
-    tokens per sample; `ids` int64 [N], row numbers in the split. `exit_layers` are the layers after which
-    the E exits sit.
+    tokens per sample; `ids` int64 [N], row numbers in the split; `scores` fp32 [E, N], learned certainties,
+    None for models without. `exit_layers` are the layers after which the E exits sit.
     """
 
     exit_layers: tuple[int, ...]
@@ -37,6 +37,12 @@ class Trace:
     labels: Tensor
     lengths: Tensor
     ids: Tensor
+    scores: Tensor | None = None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of signal that rules can have from it."""
+        return frozenset({"logits"} if self.scores is None else {"logits", "score"})
 
     @property
     def samples(self) -> int:
@@ -48,7 +54,8 @@ class Trace:
 
     def signals(self, exit_index: int, rows: slice) -> Signals:
         """What a rule sees of `rows` at exit position `exit_index` (0-based)."""
-        return Signals(logits=self.logits[exit_index, rows])
+        score = None if self.scores is None else self.scores[exit_index, rows]
+        return Signals(self.logits[exit_index, rows], score)
 
     def answers(self) -> Tensor:
         """Each exit's answer: class int64 [E, N], or the score fp32 [E, N] for regression."""
@@ -63,16 +70,22 @@ def trace_model(model: MultiExitModel, encoded: Encoded, labels: np.ndarray, dev
     model.eval()
     samples, classes = len(encoded), model.classes
     logits = torch.empty(len(model.exit_layers), samples, classes, device=device)
+    scores: Tensor | None = None
     with torch.inference_mode(), full_precision():
         for rows in length_batches(encoded.lengths):
             batch = encoded.batch(rows).to(device)
-            logits[:, torch.from_numpy(rows).to(device)] = model(batch).logits
+            places, outputs = torch.from_numpy(rows).to(device), model(batch)
+            logits[:, places] = outputs.logits
+            if outputs.scores is not None:
+                scores = torch.empty(logits.shape[:2], device=device) if scores is None else scores
+                scores[:, places] = outputs.scores
     return Trace(
         model.exit_layers,
         logits.cpu().clone(),
         torch.from_numpy(labels),
         torch.from_numpy(encoded.lengths),
         torch.arange(samples),
+        None if scores is None else scores.cpu().clone(),
     )
 
 
@@ -111,6 +124,4 @@ def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -
 def load_trace(path: Path) -> Trace:
     """Reads a trace; DamagedError when the file is not whole."""
     tensors, header = read_tensors(path)
-    return Trace(
-        tuple(header["exit_layers"]), tensors["logits"], tensors["labels"], tensors["lengths"], tensors["ids"]
-    )
+    return Trace(exit_layers=tuple(header["exit_layers"]), **tensors)

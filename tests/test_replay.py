@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +7,7 @@ import torch
 
 from eebench.errors import UserError
 from eebench.replay import CostTable, exit_indices, near_threshold, replay
-from eebench.rules.base import Signals
-from eebench.rules.catalogue import RULES, find_rule
+from eebench.rules.catalogue import RULES, find_rule, rule_family
 from eebench.trace import Trace
 
 
@@ -31,14 +31,17 @@ def one_by_one(rule, trace, threshold):
         for index, layer in enumerate(trace.exit_layers):
             if index == len(trace.exit_layers) - 1:
                 break
-            signals = Signals(trace.logits[index, row : row + 1])
+            signals = trace.signals(index, slice(row, row + 1))
             if bool(rule.leaves(rule.criterion(layer, signals, state), threshold)):
                 break
         chosen.append(index)
     return torch.tensor(chosen)
 
 
-@pytest.mark.parametrize("name", RULES)
+CLASSIFYING = [rule.name for rule in RULES.values() if rule.classification and rule.needs <= {"logits"}]
+
+
+@pytest.mark.parametrize("name", CLASSIFYING)
 def test_replay_equals_asking_at_each_exit_in_turn(name):
     trace, rule = random_trace(), find_rule(name)
     grid = rule.grid(trace.geometry)
@@ -115,7 +118,7 @@ def test_mean_exit_counts_layers_not_exits():
 def test_regression_has_no_confusion_and_few_rules():
     trace = Trace((1, 2), torch.randn(2, 4, 1), torch.randn(4), torch.ones(4), torch.arange(4))
     assert replay(find_rule("budgeted"), trace, [1.0]).exits.tolist() == [[4, 0]]
-    with pytest.raises(UserError, match="'entropy' is not defined for regression"):
+    with pytest.raises(UserError, match="'entropy' is not for regression.*budgeted"):
         replay(find_rule("entropy"), trace, [0.1])
 
 
@@ -130,3 +133,27 @@ def test_samples_near_a_threshold_are_counted():
 
 def test_an_empty_grid_is_an_empty_answer():
     assert replay(find_rule("entropy"), random_trace(), []).exits.shape == (0, 5)
+
+
+def test_learned_scores_are_replayed_too():
+    trace = random_trace()
+    trace = replace(trace, scores=torch.rand(5, trace.samples))
+    rule = find_rule("learned")
+    grid = rule.grid(trace.geometry)
+    expected = torch.stack([one_by_one(rule, trace, threshold) for threshold in grid])
+    assert torch.equal(exit_indices(rule, trace, grid), expected)
+
+
+def test_close_scores_are_replayed_too():
+    torch.manual_seed(0)
+    trace = Trace((1, 2, 3, 4), torch.randn(4, 50, 1), torch.randn(50), torch.ones(50), torch.arange(50))
+    for rule in rule_family("score-patience"):
+        expected = torch.stack([one_by_one(rule, trace, threshold) for threshold in (1.0, 2.0)])
+        assert torch.equal(exit_indices(rule, trace, [1.0, 2.0]), expected)
+
+
+def test_a_rule_without_its_signals_names_those_that_would_work():
+    with pytest.raises(
+        UserError, match="needs the signal 'score', which this model has not; .*work here: budgeted, ent"
+    ):
+        replay(find_rule("learned"), random_trace(), [0.5])

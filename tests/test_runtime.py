@@ -18,7 +18,9 @@ def trained(executor, toy_job):
     return executor.model(job), trace, encoded
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "name", [r.name for r in RULES.values() if r.classification and r.needs <= {"logits"}]
+)
 def test_really_leaving_early_equals_replay(trained, name):
     model, trace, encoded = trained
     rule = find_rule(name)
@@ -32,7 +34,7 @@ def test_really_leaving_early_equals_replay(trained, name):
 
 
 def test_layers_after_the_exit_are_not_computed(trained):
-    model, trace, encoded = trained
+    model, _trace, encoded = trained
     import numpy as np
 
     executed = []

@@ -14,10 +14,10 @@ from eebench.methods.base import Method, Need
 from eebench.methods.finetune import FinetuneOptions
 from eebench.model import MultiExitModel, Outputs
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Terms
+from eebench.training.stages import Stage, Step, Terms
 
 
-def off_ramp_loss(outputs: Outputs, labels: Tensor) -> Terms:
+def off_ramp_loss(outputs: Outputs, labels: Tensor, step: Step) -> Terms:
     """Plain sum of the cross-entropies of all exits but the last."""
     return {"loss": exit_losses(outputs.logits[:-1], labels).sum()}
 

@@ -12,10 +12,10 @@ from eebench.losses import exit_losses
 from eebench.methods.base import Method
 from eebench.model import Outputs
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Terms
+from eebench.training.stages import Stage, Step, Terms
 
 
-def last_exit_loss(outputs: Outputs, labels: Tensor) -> Terms:
+def last_exit_loss(outputs: Outputs, labels: Tensor, step: Step) -> Terms:
     """Cross-entropy of the last exit."""
     return {"loss": exit_losses(outputs.logits[-1:], labels)[0]}
 

@@ -13,7 +13,7 @@ from eebench.methods.base import Method
 from eebench.model import Outputs
 from eebench.training.gradients import GradientAlignment, Scope
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Terms, Update, descend
+from eebench.training.stages import Stage, Step, Terms, Update, descend
 
 
 class MutualOptions(TrainingOptions):
@@ -38,7 +38,7 @@ class MutualOptions(TrainingOptions):
     ga_scope: Scope = Field("global", description="over what the two gradients are compared")
 
 
-def mutual_loss(outputs: Outputs, labels: Tensor, options: MutualOptions) -> Terms:
+def mutual_loss(outputs: Outputs, labels: Tensor, step: Step, options: MutualOptions) -> Terms:
     """L_CE (Eq. 1, depth weights), L_KD (Eq. 3) and (1 - alpha) L_CE + alpha L_KD (Eq. 2)."""
     logits = outputs.logits
     ce = weighted_exit_loss(logits, labels, "depth")

@@ -11,10 +11,10 @@ from eebench.losses import ExitWeights, weighted_exit_loss
 from eebench.methods.base import Method
 from eebench.model import Outputs
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Terms
+from eebench.training.stages import Stage, Step, Terms
 
 
-def joint_loss(outputs: Outputs, labels: Tensor, kind: ExitWeights) -> Terms:
+def joint_loss(outputs: Outputs, labels: Tensor, step: Step, kind: ExitWeights) -> Terms:
     """Weighted sum of the exits' cross-entropies."""
     return {"loss": weighted_exit_loss(outputs.logits, labels, kind)}
 

@@ -24,9 +24,20 @@ RuleState = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Signals:
-    """What one exit shows a rule; never the label. Shapes: `logits` fp32 [n, C] (None for rules that need none)."""
+    """What one exit shows a rule; never the label.
+
+    Shapes: `logits` fp32 [n, C]; `score` fp32 [n], a learned certainty in [0, 1] (BERxiT). None where the
+    model has no such signal, or the rule needs none.
+    """
 
     logits: Tensor | None
+    score: Tensor | None = None
+
+    def required_logits(self) -> Tensor:
+        """The logits, for rules whose `needs` name them."""
+        if self.logits is None:
+            raise ValueError("this rule reads logits")
+        return self.logits
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,18 @@ class Rule(ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     discrete: ClassVar[bool] = False
     """Whether the criterion is a count of predictions rather than a confidence."""
+    classification: ClassVar[bool] = True
     regression: ClassVar[bool] = False
-    """Whether the rule is defined for one-output regression."""
+    """For which kind of task the rule is defined; regression has one output."""
+    fixed: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """Knobs that shape the criterion, with the values a default sweep tries; the first is the default."""
+
+    def __init__(self, **knobs: float) -> None:
+        unknown = sorted(knobs.keys() - self.fixed.keys())
+        if unknown:
+            have = ", ".join(self.fixed) or "none besides its threshold"
+            raise UserError(f"rule '{self.name}' has no knob '{unknown[0]}'; it has {have}.")
+        self.knobs = {name: float(knobs.get(name, values[0])) for name, values in self.fixed.items()}
 
     @abstractmethod
     def start(self, rows: int, device: torch.device) -> RuleState:
@@ -78,8 +99,9 @@ class Rule(ABC):
         return criterion < threshold if self.sense == "below" else criterion >= threshold
 
     def setting(self, threshold: float) -> str:
-        """Canonical text of one setting: `S=0.1`, `patience=3`."""
-        return f"{self.knob}={number(threshold)}"
+        """Canonical text of one setting: `S=0.1`, `patience=3`, `t=2;tau=0.3`."""
+        knobs = {**self.knobs, self.knob: threshold}
+        return ";".join(f"{name}={number(value)}" for name, value in knobs.items())
 
     def check(self, threshold: float, geometry: Geometry) -> None:
         """Raises UserError when `threshold` is outside the rule's bounds."""

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from eebench.rules.base import Geometry, Rule, RuleState, Signals
 
+# Normalised thresholds u of a sweep; S = u ln C.
+SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
+           0.9, 0.95, 0.98)  # fmt: skip
+
 
 def entropy(logits: Tensor) -> Tensor:
     """-sum_c p_c ln p_c in nats, fp32 [n] from logits [n, C].
@@ -18,12 +22,6 @@ def entropy(logits: Tensor) -> Tensor:
     """
     log_p = torch.log_softmax(logits.float(), dim=-1)
     return -(log_p.exp() * log_p).sum(dim=-1)
-
-
-def _logits(signals: Signals) -> Tensor:
-    if signals.logits is None:
-        raise ValueError("this rule reads logits")
-    return signals.logits
 
 
 class _Stateless(Rule):
@@ -40,19 +38,14 @@ class Entropy(_Stateless):
     source = "DeeBERT (Xin et al. 2020)"
 
     def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
-        return entropy(_logits(signals))
+        return entropy(signals.required_logits())
 
     def grid(self, geometry: Geometry) -> list[float]:
         top = math.log(geometry.classes)
-        return [0.0, *(round(share * top, 3) for share in _SHARES)]
+        return [0.0, *(round(share * top, 3) for share in SHARES)]
 
     def bounds(self, geometry: Geometry) -> tuple[float, float]:
         return 0.0, math.inf
-
-
-# Normalised thresholds u of a sweep; S = u ln C.
-_SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
-           0.9, 0.95, 0.98)  # fmt: skip
 
 
 class NormalizedEntropy(_Stateless):
@@ -62,11 +55,11 @@ class NormalizedEntropy(_Stateless):
     source = "FastBERT (Liu et al. 2020)"
 
     def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
-        logits = _logits(signals)
+        logits = signals.required_logits()
         return entropy(logits) / math.log(logits.shape[-1])
 
     def grid(self, geometry: Geometry) -> list[float]:
-        return [0.0, *_SHARES]
+        return [0.0, *SHARES]
 
     def bounds(self, geometry: Geometry) -> tuple[float, float]:
         return 0.0, math.inf
@@ -79,7 +72,7 @@ class MaxProbability(_Stateless):
     source = "Shallow-Deep Networks (Kaya et al. 2019)"
 
     def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
-        return torch.softmax(_logits(signals).float(), dim=-1).amax(dim=-1)
+        return torch.softmax(signals.required_logits().float(), dim=-1).amax(dim=-1)
 
     def grid(self, geometry: Geometry) -> list[float]:
         floor = 1.0 / geometry.classes

@@ -50,7 +50,11 @@ class GradientAlignment:
 
 def group_numbers(names: Sequence[str], scope: Scope) -> Tensor:
     """Group of each parameter, int64 [P]: one group, one per layer (or embeddings, exit), or one each."""
-    keys: dict[Scope, Callable[[str], str]] = {"global": lambda name: "", "per_layer": layer_of, "per_tensor": lambda name: name}
+    keys: dict[Scope, Callable[[str], str]] = {
+        "global": lambda name: "",
+        "per_layer": layer_of,
+        "per_tensor": lambda name: name,
+    }
     labels = [keys[scope](name) for name in names]
     order = {label: index for index, label in enumerate(dict.fromkeys(labels))}
     return torch.tensor([order[label] for label in labels])

@@ -19,7 +19,7 @@ from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, r
 from eebench.training.evaluation import exit_scores
 from eebench.training.options import TrainingOptions
 from eebench.training.schedules import schedule_of
-from eebench.training.stages import Stage, Terms
+from eebench.training.stages import Stage, Step, Terms
 
 CHECK_EVERY = 50
 """Steps between looks at the loss on CUDA, where looking means waiting for the device."""
@@ -118,10 +118,9 @@ class Trainer:
         for index, rows in enumerate(
             epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
         ):
-            step = progress.epoch * self.steps_per_epoch + index
             for group in optimizer.param_groups:
-                group["lr"] = schedule.at(step)
-            watch.add(self._step(stage, optimizer, trained, rows, labels), progress.steps)
+                group["lr"] = schedule.at(progress.epoch * self.steps_per_epoch + index)
+            watch.add(self._step(stage, optimizer, trained, Step(index, rows), labels), progress.steps)
             progress.steps += 1
             self.on_step(progress.steps, self.total_steps)
         progress.epoch += 1
@@ -132,15 +131,15 @@ class Trainer:
         stage: Stage,
         optimizer: torch.optim.Optimizer,
         trained: Sequence[tuple[str, nn.Parameter]],
-        rows: np.ndarray,
+        step: Step,
         labels: Tensor,
     ) -> Terms:
         device = self.setup.device
-        batch = self.setup.train.encoded.batch(rows).to(device)
-        target = labels[rows].to(device, non_blocking=True)
+        batch = self.setup.train.encoded.batch(step.rows).to(device)
+        target = labels[step.rows].to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.setup.options.precision == "bf16"):
             outputs = self.model(batch)
-        terms = stage.objective(outputs, target)
+        terms = stage.objective(outputs, target, step)
         logged = stage.update(terms, trained)
         nn.utils.clip_grad_norm_([parameter for _, parameter in trained], self.setup.options.clip_norm)
         optimizer.step()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
 from eebench.model import Outputs
@@ -13,8 +14,17 @@ from eebench.model import Outputs
 Terms = dict[str, Tensor]
 """Named scalars of one step; "loss" is what is reported and must stay finite."""
 
-Objective = Callable[[Outputs, Tensor], Terms]
-"""(outputs of one forward pass, labels [B]) -> terms."""
+
+@dataclass(frozen=True)
+class Step:
+    """Which optimiser step this is: `number` counts from 0 within the epoch, `rows` int64 [B] are its samples."""
+
+    number: int
+    rows: np.ndarray
+
+
+Objective = Callable[[Outputs, Tensor, Step], Terms]
+"""(outputs of one forward pass, labels [B], which step) -> terms."""
 
 
 class Update(Protocol):

@@ -14,7 +14,7 @@ class Plain(Method):
     name, title, paper, default_rule = "plain", "Plain", "none", "entropy"
 
     def stages(self, options):
-        return [Stage("one", options.epochs, options.lr, lambda outputs, labels: {})]
+        return [Stage("one", options.epochs, options.lr, lambda outputs, labels, step: {})]
 
 
 def test_by_default_every_layer_gets_an_exit_and_nothing_is_needed():

@@ -1,14 +1,16 @@
+import numpy as np
 import pytest
 import torch
 
 from eebench.errors import ConfigError
 from eebench.methods.deebert import off_ramp_loss
 from eebench.model import Outputs
+from eebench.training.stages import Step
 
 
 def test_off_ramps_are_summed_without_the_final_exit():
     logits = torch.zeros(3, 2, 2, requires_grad=True)
-    loss = off_ramp_loss(Outputs(logits), torch.tensor([0, 1]))["loss"]
+    loss = off_ramp_loss(Outputs(logits), torch.tensor([0, 1]), Step(0, np.arange(2)))["loss"]
     loss.backward()
     assert abs(float(loss.detach()) - 2 * 0.693147) < 1e-5
     assert logits.grad[2].abs().max() == 0

@@ -1,13 +1,17 @@
+import numpy as np
 import torch
 
 from eebench.methods.catalogue import find_method
 from eebench.methods.finetune import last_exit_loss
 from eebench.model import Outputs
+from eebench.training.stages import Step
+
+STEP = Step(0, np.arange(4))
 
 
 def test_only_the_last_exit_is_trained():
     logits = torch.zeros(3, 4, 2, requires_grad=True)
-    loss = last_exit_loss(Outputs(logits), torch.zeros(4, dtype=torch.int64))["loss"]
+    loss = last_exit_loss(Outputs(logits), torch.zeros(4, dtype=torch.int64), STEP)["loss"]
     loss.backward()
     assert abs(float(loss.detach()) - 0.693147) < 1e-5
     assert logits.grad[:2].abs().max() == 0 < logits.grad[2].abs().max()

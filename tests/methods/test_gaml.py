@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -6,12 +7,17 @@ from eebench.methods.catalogue import find_method
 from eebench.methods.gaml import GamlOptions, MutualOptions, mutual_loss
 from eebench.model import Outputs
 from eebench.training.gradients import GradientAlignment
-from eebench.training.stages import descend
+from eebench.training.stages import Step, descend
 
 
 def terms(**options):
     torch.manual_seed(0)
-    return mutual_loss(Outputs(torch.randn(4, 6, 2)), torch.randint(0, 2, (6,)), MutualOptions(**options))
+    return mutual_loss(
+        Outputs(torch.randn(4, 6, 2)),
+        torch.randint(0, 2, (6,)),
+        Step(0, np.arange(6)),
+        MutualOptions(**options),
+    )
 
 
 def test_the_objective_is_equation_two():
@@ -64,10 +70,8 @@ def test_global_alignment_moves_only_along_the_task_gradient(executor, toy_job):
     (stage,) = job.method.stages(job.options)
     trained = freeze_others(model, stage)
     examples = executor.examples(job, "dev")
-    import numpy as np
-
     outputs = model(examples.encoded.batch(np.arange(16)))
-    found = stage.objective(outputs, torch.from_numpy(examples.labels[:16]))
+    found = stage.objective(outputs, torch.from_numpy(examples.labels[:16]), Step(0, np.arange(16)))
     task = torch.autograd.grad(found["ce"], [p for _, p in trained], retain_graph=True, allow_unused=True)
     stage.update(found, trained)
     flat = torch.cat([p.grad.flatten() for (_, p), g in zip(trained, task, strict=True) if g is not None])

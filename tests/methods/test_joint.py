@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from eebench.losses import exit_losses
 from eebench.methods.catalogue import find_method
 from eebench.model import Outputs
+from eebench.training.stages import Step
 
 
 @pytest.mark.parametrize(
@@ -15,7 +17,9 @@ def test_the_loss_is_the_weighted_sum_over_exits(kind, weights):
     method = find_method("joint")
     (stage,) = method.stages(method.options_type(exit_weights=kind))
     expected = (torch.tensor(weights) * exit_losses(logits, labels)).sum()
-    assert float(stage.objective(Outputs(logits), labels)["loss"]) == pytest.approx(float(expected), abs=1e-6)
+    assert float(stage.objective(Outputs(logits), labels, Step(0, np.arange(5)))["loss"]) == pytest.approx(
+        float(expected), abs=1e-6
+    )
 
 
 def test_pabee_has_its_released_defaults():

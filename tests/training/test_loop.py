@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 OPTIONS = TrainingOptions(epochs=3, lr=5e-3, batch_size=16, precision="fp32")
 
 
-def loss_of_all(outputs, labels):
+def loss_of_all(outputs, labels, step):
     return {"loss": exit_losses(outputs.logits, labels).sum()}
 
 
@@ -79,7 +79,7 @@ def test_a_frozen_backbone_stays_and_is_in_evaluation_mode(setup, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(setup, tmp_path):
     calls = []
 
-    def breaks(outputs, labels):
+    def breaks(outputs, labels, step):
         calls.append(1)
         return {"loss": outputs.logits.sum() * (float("nan") if len(calls) == 3 else 1.0)}
 
