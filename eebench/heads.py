@@ -9,25 +9,29 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Pooling, State
 
 PoolerForm = Literal["none", "tanh", "shared", "own"]
+AttentionForm = Literal["none", "fastbert", "smartbert"]
 
 
 class HeadConfig(BaseModel):
     """Form of the exits.
 
     `pooler`: none (linear on the pooled state), tanh (no dense map: COST-EFF), shared (one for all exits:
-    PABEE), own (one per exit: DeeBERT). `pooling`: [CLS] or the mean over real tokens; None takes what the
-    backbone was trained with.
+    PABEE), own (one per exit: DeeBERT). `attention`: none, or an attention layer over all tokens in place of
+    pooling and pooler, as FastBERT and SmartBERT build it. `pooling`: [CLS] or the mean over real tokens; None
+    takes what the backbone was trained with.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pooling: Pooling | None = None
+    attention: AttentionForm = "none"
     pooler: PoolerForm = "shared"
     pooler_init: Literal["pretrained", "random"] = "pretrained"
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -82,21 +86,62 @@ class ExitHead(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
 
-    def forward(self, state: State) -> Tensor:
+    def pooled(self, state: State) -> Tensor:
+        """What the classifier reads, before dropout: [B, H]."""
         pooled = pool(state, self.pooling)
-        if self.pooler is not None:
-            pooled = self.pooler(pooled)
-        logits: Tensor = self.classifier(self.dropout(pooled))
+        return pooled if self.pooler is None else self.pooler(pooled)
+
+    def forward(self, state: State) -> Tensor:
+        logits: Tensor = self.classifier(self.dropout(self.pooled(state)))
         return logits
+
+
+class AttentionHead(nn.Module):
+    """A small attention layer over all tokens, then the classifier: logits [B, C].
+
+    Dense H x 128 and tanh; self-attention at width 128 without residual or LayerNorm; the [CLS] row; dense
+    128 x 128 and tanh; linear to the classes. FastBERT: two heads and an output projection (181,250
+    parameters at H = 768, two classes); SmartBERT: four heads and none (164,738). Keeps the framework's
+    default initialisation, as both codes do.
+    """
+
+    WIDTH = 128
+
+    def __init__(self, width: int, classes: int, form: AttentionForm) -> None:
+        super().__init__()
+        self.classes = classes
+        self.heads = 2 if form == "fastbert" else 4
+        self.narrow = nn.Linear(width, self.WIDTH)
+        self.query, self.key, self.value = (nn.Linear(self.WIDTH, self.WIDTH) for _ in range(3))
+        self.output = nn.Linear(self.WIDTH, self.WIDTH) if form == "fastbert" else nn.Identity()
+        self.dense = nn.Linear(self.WIDTH, self.WIDTH)
+        self.classifier = nn.Linear(self.WIDTH, classes)
+
+    def forward(self, state: State) -> Tensor:
+        tokens = torch.tanh(self.narrow(state.hidden))
+        query, key, value = (self._split(part(tokens)) for part in (self.query, self.key, self.value))
+        # Only the [CLS] row is read on, so only its attention is computed.
+        context = F.scaled_dot_product_attention(
+            query[:, :, :1], key, value, attn_mask=state.mask[:, None, None, :]
+        )
+        first = self.output(context.transpose(1, 2).flatten(2)[:, 0])
+        logits: Tensor = self.classifier(torch.tanh(self.dense(first)))
+        return logits
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """[B, T, 128] -> [B, heads, T, 128 / heads]."""
+        return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def exit_heads(
     backbone: Backbone, classes: int, config: HeadConfig, layers: tuple[int, ...]
-) -> dict[int, ExitHead]:
+) -> dict[int, nn.Module]:
     """One head after each of `layers` (1-based), in the form `config` asks for."""
+    if config.attention != "none":
+        return {layer: AttentionHead(backbone.width, classes, config.attention) for layer in layers}
     pooling = config.pooling or backbone.pooling
     shared = Pooler.of(backbone, config.pooler_init) if config.pooler == "shared" else None
-    heads = {}
+    heads: dict[int, nn.Module] = {}
     for layer in layers:
         pooler: nn.Module | None = shared
         if config.pooler == "own":

@@ -63,3 +63,26 @@ def mutual_distillation(
     own = students * (teachers.exp() * teachers).sum(dim=(0, 2))
     cross = (teachers.exp().sum(dim=0) * log_p.sum(dim=0)).sum(dim=-1)
     return (own - cross).mean() * temperature**2
+
+
+def distil_from_last(
+    logits: Tensor, divergence: Literal["teacher_first", "student_first"] = "teacher_first"
+) -> Tensor:
+    """Sum over exits but the last of KL(last || exit), batch mean, T = 1, the last detached (FastBERT's code).
+
+    "student_first" is the paper's KL(exit || last).
+    """
+    teacher = torch.log_softmax(logits[-1:].detach(), dim=-1)
+    students = torch.log_softmax(logits[:-1], dim=-1)
+    if divergence == "teacher_first":
+        return (teacher.exp() * (teacher - students)).sum(dim=(0, 2)).mean()
+    return (students.exp() * (students - teacher)).sum(dim=(0, 2)).mean()
+
+
+def pairwise_divergences(logits: Tensor) -> Tensor:
+    """KL(p_i || p_j) for every pair of exits, batch mean, [E, E]; teachers i detached, zero on the diagonal."""
+    log_p = torch.log_softmax(logits, dim=-1)
+    teachers = log_p.detach()
+    own = (teachers.exp() * teachers).sum(dim=2).mean(dim=1)
+    cross = torch.einsum("ibc,jbc->ij", teachers.exp(), log_p) / logits.shape[1]
+    return own[:, None] - cross

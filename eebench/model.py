@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +27,11 @@ class Outputs:
 class MultiExitModel(nn.Module):
     """Backbone plus one head after each layer in `exit_layers` (1-based, ascending).
 
-    `embed`, `advance` and `classify` are the three steps of leaving early; `forward` runs them all.
+    `embed`, `advance` and `signals` are the three steps of leaving early; `forward` runs them all. Parts whose
+    names start with one of `training_only` are not needed at inference.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, backbone: Backbone, heads: dict[int, nn.Module]) -> None:
         super().__init__()
@@ -79,7 +84,11 @@ class MultiExitModel(nn.Module):
 
     def parameter_count(self) -> int:
         """Parameters needed at inference, shared ones once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(
+            parameter.numel()
+            for name, parameter in self.named_parameters()
+            if not name.startswith(self.training_only)
+        )
 
 
 def gather(seen: list[Signals]) -> Outputs:
@@ -103,3 +112,11 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
+
+
+def copy_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copies `weights` into the parameters of the same names; the others stay as they are."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, weight in weights.items():
+            parameters[name].copy_(weight)

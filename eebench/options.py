@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,7 +24,7 @@ def resolve_options(method: Method, given: Mapping[str, Any], where: str) -> Tra
 def describe(error: ValidationError, model: type[BaseModel], where: str) -> Iterator[str]:
     """One line per problem: where, what, and a suggestion for a misspelt key."""
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        key = place_of(problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = _keys_at(model, problem["loc"][:-1])
             suggestion = closest(str(problem["loc"][-1]), known)
@@ -33,27 +33,23 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> Iter
         elif problem["type"] == "missing":
             yield f"missing key '{key}' in {where}."
         else:
-            yield f"{where}: {key}: {problem['msg']} (got {problem['input']!r})."
+            reason = problem["msg"].removeprefix("Value error, ")
+            yield f"{where}: {key}: {reason} (got {problem['input']!r})."
+
+
+def place_of(path: tuple[int | str, ...]) -> str:
+    """A path as people write it: ("labels", 0, "name") -> "labels[0].name"."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Keys of the model at `path`; in a union the path names the member that was tried."""
-    members: dict[str, type[BaseModel]] = {}
-    for part in map(str, path):
-        if part in members:
-            model = members[part]
-        elif part in model.model_fields:
-            members = {found.__name__: found for found in _models_in(model.model_fields[part].annotation)}
-            model = next(iter(members.values())) if len(members) == 1 else model
+    for part in path:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field is not None else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
     return list(model.model_fields)
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models inside an annotation such as `list[str | MethodEntry]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
 
 
 def parse_assignments(texts: list[str]) -> dict[str, Any]:

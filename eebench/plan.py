@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from eebench.backbones.checkpoints import backbone_depth, backbone_fingerprint, check_depth
-from eebench.errors import ConfigError, DataError, UserError
+from eebench.errors import ConfigError, DataError, UserError, closest
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import resolve_options
@@ -54,6 +54,11 @@ class Cell:
     job: Job | None
     problem: str = ""
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{self.label} on {self.task.name}, {self.backbone}, seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -72,6 +77,7 @@ class Planner:
 
     def plan(self, suite: Suite, only: Mapping[str, set[str]] | None = None) -> Plan:
         """The plan of `suite`, cut to the cells that `only` allows (keys method, task, backbone, seed)."""
+        check_only(only or {}, suite)
         cells, problems = [], []
         for task, backbone, choice, seed in product(suite.tasks, suite.backbones, suite.choices, suite.seeds):
             if not allowed(only or {}, choice, backbone, task, seed):
@@ -83,7 +89,9 @@ class Planner:
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         if not cells:
-            raise UserError("--only leaves nothing to run; `eebench sweep --dry-run` shows all cells.")
+            raise UserError(
+                f"--only leaves nothing to run; `eebench status --suite {suite.name}` shows all cells."
+            )
         return Plan(tuple(cells), in_order(cell.job for cell in cells if cell.job is not None))
 
     def cell(self, choice: MethodChoice, backbone: str, task: TaskSpec, seed: int) -> Cell:
@@ -150,7 +158,27 @@ def parse_only(text: str) -> dict[str, set[str]]:
         if not separator or key not in ONLY_KEYS:
             raise UserError(f"--only {part}: write it as key=value with key one of {', '.join(ONLY_KEYS)}.")
         wanted.setdefault(key, set()).add(value)
+    if text and not wanted:
+        raise UserError(f"--only {text}: write it as key=value, for example --only method=gaml,task=rte.")
     return wanted
+
+
+def check_only(only: Mapping[str, set[str]], suite: Suite) -> None:
+    """UserError naming every value of `--only` that the suite does not have."""
+    known = {
+        "method": [name for choice in suite.choices for name in (choice.label, choice.method.name)],
+        "task": [task.name for task in suite.tasks], "backbone": suite.backbones,
+        "seed": [str(seed) for seed in suite.seeds],
+    }  # fmt: skip
+    problems = []
+    for key, values in only.items():
+        for value in sorted(values - set(known[key])):
+            near = closest(value, known[key])
+            hint = f"did you mean '{near}'?  " if near else ""
+            there = ", ".join(dict.fromkeys(known[key]))
+            problems.append(f"--only {key}={value}: not in suite '{suite.name}'; {hint}it has {there}.")
+    if problems:
+        raise ConfigError(problems)
 
 
 def allowed(

@@ -6,26 +6,32 @@ and a suggestion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import eebench
-from eebench.cost.conventions import convention
-from eebench.errors import ConfigError, EebenchError, UnknownName
+from eebench.backbones.checkpoints import BUNDLED, HUB_EXAMPLES, backbone_depth
+from eebench.cost.conventions import CONVENTIONS, DEFAULT_CONVENTION
+from eebench.errors import ConfigError, DataError, EebenchError, UnknownName, UserError, closest
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import describe, merge, resolve_options
+from eebench.rules.base import Geometry, Rule
 from eebench.rules.catalogue import find_rule
 from eebench.tasks.files import FileTask, file_task
+from eebench.tasks.metrics import find_metric
 from eebench.tasks.specs import TaskSpec, task_spec
 from eebench.training.options import TrainingOptions
 from eebench.yaml_files import read_yaml
 
 SUITE_FOLDER = Path("suites")
+Entry = TypeVar("Entry", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -56,20 +62,31 @@ class FileTaskEntry(_Strict):
 class CostEntry(_Strict):
     """How cost is counted: convention, and the sequence length charged (a number, or each sample's own)."""
 
-    convention: str = "full_2mac"
+    convention: str = DEFAULT_CONVENTION
     length: int | Literal["real"] = 128
+
+    @field_validator("length", mode="before")
+    @classmethod
+    def _countable(cls, length: Any) -> Any:
+        if length != "real" and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
+            raise ValueError("write a number of tokens, 1 or more, or real")
+        return length
 
 
 class SuiteFile(_Strict):
-    """The keys of a suite file."""
+    """The keys of a suite file. Tasks, methods and rules are read one by one, so that each mistake has its place.
 
-    name: str | None = None
+    A task is a name or a `FileTaskEntry`, a method a name or a `MethodEntry`, a rule's value `default` or a list
+    of thresholds.
+    """
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     backbones: list[str] = Field(min_length=1)
-    tasks: list[str | FileTaskEntry] = Field(min_length=1)
-    methods: list[str | MethodEntry] = Field(min_length=1)
+    tasks: list[Any] = Field(min_length=1)
+    methods: list[Any] = Field(min_length=1)
     seeds: list[int] = Field(default=[42], min_length=1)
-    rules: dict[str, Literal["default"] | list[float]] = {"budgeted": "default"}
+    rules: dict[str, Any] = {"budgeted": "default"}
     defaults: dict[str, Any] = Field(default_factory=dict)
     protocol: Literal["paper"] = "paper"
     cost: CostEntry = CostEntry()
@@ -129,30 +146,25 @@ def load_suite(name: str) -> Suite:
     try:
         file = SuiteFile.model_validate(raw)
     except ValidationError as error:
-        problems += _structure_problems(error, path)
+        problems += describe(error, SuiteFile, str(path))
         file = _salvage(raw, error)
-    checker = _Checker(path, file, problems)
-    suite = checker.suite()
+    suite = _Checker(path, file, problems).suite()
     if problems:
         raise ConfigError(problems)
     return suite
 
 
-def _structure_problems(error: ValidationError, path: Path) -> list[str]:
-    """Problems of form, without the noise of every failed branch of a union."""
-    lines = []
-    for line in describe(error, SuiteFile, str(path)):
-        if ".str:" not in line and line not in lines:
-            lines.append(line.replace(".MethodEntry", "").replace(".FileTaskEntry", ""))
-    return lines
-
-
-def _salvage(raw: dict[str, Any], error: ValidationError) -> SuiteFile:
-    """The parts of a malformed suite that are sound, so that their mistakes are reported in the same go."""
-    broken = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+def _salvage(raw: Mapping[str, Any], error: ValidationError) -> SuiteFile:
+    """The keys of a malformed suite that are sound, so that mistakes in their values are reported in the same go."""
+    broken = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
     sound = {key: value for key, value in raw.items() if key in SuiteFile.model_fields and key not in broken}
-    fallback = {"backbones": ["toy"], "tasks": ["rte"], "methods": ["finetune"]}
-    return SuiteFile.model_validate({**fallback, **sound})
+    lists = ("backbones", "tasks", "methods")
+    file = SuiteFile.model_validate({**{key: ["?"] for key in lists}, **sound})
+    return file.model_copy(update={key: [] for key in lists if key not in sound})
+
+
+DEEPEST = 1000
+"""Layers assumed of a backbone that is not on this machine, to check thresholds that depend on the depth."""
 
 
 class _Checker:
@@ -163,68 +175,166 @@ class _Checker:
 
     def suite(self) -> Suite:
         file = self.file
-        choices = list(self._choices())
-        labels = [choice.label for choice in choices]
-        for label in sorted({label for label in labels if labels.count(label) > 1}):
+        choices, tasks = list(self._choices()), list(self._tasks())
+        for label in twice(choice.label for choice in choices):
             self.problems.append(
                 f"{self.path}: methods: two entries are called '{label}'; give one a `label:`."
             )
+        self._refuse_twice("tasks", [task.name for task in tasks])
+        self._refuse_twice("backbones", file.backbones)
+        self._refuse_twice("seeds", file.seeds)
+        depths = list(self._depths())
         return Suite(
             name=file.name or self.path.stem, description=file.description, backbones=file.backbones,
-            tasks=list(self._tasks()), choices=choices, seeds=file.seeds, rules=dict(self._rules()),
+            tasks=tasks, choices=choices, seeds=file.seeds, rules=dict(self._rules(max(depths, default=DEEPEST))),
             protocol=file.protocol, cost=self._cost(),
         )  # fmt: skip
+
+    def _refuse_twice(self, key: str, values: Iterable[object]) -> None:
+        self.problems += [
+            f"{self.path}: {key}: '{value}' is listed twice; remove one." for value in twice(values)
+        ]
 
     def _note(self, error: EebenchError) -> None:
         self.problems += error.problems if isinstance(error, ConfigError) else [str(error)]
 
+    def _entry(self, kind: type[Entry], value: Any, where: str) -> Entry | None:
+        """A mapping read as `kind`; None, and the problems noted, when it is not one."""
+        if not isinstance(value, dict):
+            keys = ", ".join(kind.model_fields)
+            self.problems.append(f"{where}: write a name, or a mapping with {keys} (got {value!r}).")
+            return None
+        try:
+            return kind.model_validate(value)
+        except ValidationError as error:
+            self.problems += describe(error, kind, where)
+            return None
+
     def _choices(self) -> Iterator[MethodChoice]:
         for index, item in enumerate(self.file.methods):
-            entry = MethodEntry(name=item) if isinstance(item, str) else item
             where = f"{self.path}: methods[{index}]"
+            entry = MethodEntry(name=item) if isinstance(item, str) else self._entry(MethodEntry, item, where)
+            if entry is None:
+                continue
             try:
                 method = find_method(entry.name, where)
             except EebenchError as error:
                 self._note(error)
                 continue
-            for values in product(*entry.each.values()):
-                given = merge(self.file.defaults, entry.options, dict(zip(entry.each, values, strict=True)))
-                try:
-                    options = resolve_options(method, given, f"{where} ({entry.name})")
-                except EebenchError as error:
-                    self._note(error)
-                    continue
-                yield MethodChoice(label=entry.label or method.label(options), method=method, options=options)
+            yield from self._expanded(entry, method, f"{where} ({entry.name})")
+
+    def _expanded(self, entry: MethodEntry, method: Method, where: str) -> Iterator[MethodChoice]:
+        """The entry once for every combination of `each`."""
+        for key in (key for key, values in entry.each.items() if not values):
+            self.problems.append(f"{where}: each: '{key}' lists no value; give one or more.")
+        for values in product(*entry.each.values()):
+            given = merge(self.file.defaults, entry.options, dict(zip(entry.each, values, strict=True)))
+            try:
+                options = resolve_options(method, given, where)
+            except ConfigError as error:
+                self._note_options(error, method, where)
+                continue
+            yield MethodChoice(label=entry.label or method.label(options), method=method, options=options)
+
+    def _note_options(self, error: ConfigError, method: Method, where: str) -> None:
+        """Notes wrong options; what is wrong in `defaults` is said once, not for every method."""
+        shared: list[str] = []
+        try:
+            resolve_options(method, self.file.defaults, where)
+        except ConfigError as alone:
+            shared = alone.problems
+        said = {without_keys(problem) for problem in self.problems}
+        for problem in error.problems:
+            text = problem.replace(where, f"{self.path}: defaults") if problem in shared else problem
+            if without_keys(text) not in said:
+                self.problems.append(text)
 
     def _tasks(self) -> Iterator[TaskSpec]:
-        for index, entry in enumerate(self.file.tasks):
+        for index, item in enumerate(self.file.tasks):
+            where = f"{self.path}: tasks[{index}]"
             try:
-                if isinstance(entry, str):
-                    yield task_spec(entry, f"{self.path}: tasks[{index}]")
-                else:
-                    yield self._file_task(entry)
-            except EebenchError as error:
+                if isinstance(item, str):
+                    yield task_spec(item, where)
+                elif (entry := self._entry(FileTaskEntry, item, where)) is not None:
+                    yield self._file_task(entry, where)
+            except UnknownName as error:
                 self._note(error)
+            except EebenchError as error:
+                self.problems.append(f"{where}: {error}")
 
-    def _file_task(self, entry: FileTaskEntry) -> TaskSpec:
+    def _file_task(self, entry: FileTaskEntry, where: str) -> TaskSpec:
+        find_metric(entry.metric, where)
         base = self.path.parent
         task = FileTask(
             entry.name, base / entry.train, base / entry.dev, tuple(entry.text), entry.label,
             tuple(entry.labels), entry.metric,
         )  # fmt: skip
-        return file_task(task)
+        try:
+            return file_task(task)
+        except DataError:
+            if task.train.is_file():
+                raise
+            # Data that are not there fail their own cells, like those of a named task, and leave the others alone.
+            return file_task(replace(task, labels=("?", "?")))
 
-    def _rules(self) -> Iterator[tuple[str, list[float] | None]]:
+    def _depths(self) -> Iterator[int]:
+        """Depth of each backbone; names on the hub are looked up when they are used, not here."""
+        for index, name in enumerate(self.file.backbones):
+            where = f"{self.path}: backbones[{index}]"
+            try:
+                yield backbone_depth(name) if is_local(name) else DEEPEST
+            except EebenchError as error:
+                self.problems.append(f"{where}: {error}")
+            if not is_local(name) and closest(name, BUNDLED) is not None:
+                self._note(UnknownName("backbone", name, [*BUNDLED, *HUB_EXAMPLES], where))
+
+    def _rules(self, depth: int) -> Iterator[tuple[str, list[float] | None]]:
         for name, grid in self.file.rules.items():
             try:
-                find_rule(name, f"{self.path}: rules")
-            except EebenchError as error:
+                rule = find_rule(name, f"{self.path}: rules")
+                if grid != "default":
+                    check_thresholds(rule, grid, Geometry(tuple(range(1, depth + 1)), 2))
+                yield name, None if grid == "default" else grid
+            except UnknownName as error:
                 self._note(error)
-            yield name, None if grid == "default" else list(grid)
+            except EebenchError as error:
+                self.problems.append(f"{self.path}: rules: {error}")
 
     def _cost(self) -> CostEntry:
-        try:
-            convention(self.file.cost.convention)
-        except EebenchError as error:
-            self._note(error)
+        name = self.file.cost.convention
+        if name not in CONVENTIONS:
+            self._note(UnknownName("convention", name, CONVENTIONS, f"{self.path}: cost"))
         return self.file.cost
+
+
+def is_local(backbone: str) -> bool:
+    """Whether a backbone is looked for on this machine alone."""
+    return (
+        backbone in ("toy", *BUNDLED)
+        or backbone.startswith((".", "/", "~"))
+        or Path(backbone).expanduser().is_dir()
+    )
+
+
+def without_keys(problem: str) -> str:
+    """A problem without its list of known keys, which differs from method to method."""
+    return problem.split(";")[0]
+
+
+def twice(values: Iterable[object]) -> list[object]:
+    """The values that come more than once, each once, in order of first appearance."""
+    counts = Counter(values)
+    return [value for value, count in counts.items() if count > 1]
+
+
+def check_thresholds(rule: Rule, grid: object, geometry: Geometry) -> None:
+    """UserError unless `grid` is a list of different numbers that `rule` can use somewhere in `geometry`."""
+    numbers = isinstance(grid, list) and all(type(value) in (int, float) for value in grid)
+    if not (isinstance(grid, list) and numbers and grid):
+        raise UserError(
+            f"{rule.name}: write default, or a list of numbers such as [0.1, 0.3] (got {grid!r})."
+        )
+    for threshold in grid:
+        rule.check(threshold, geometry)
+    for threshold in twice(grid):
+        raise UserError(f"{rule.name}: {rule.knob}={threshold} is listed twice; remove one.")

@@ -18,7 +18,6 @@ from eebench.cost.operations import ModelCost
 from eebench.cost.paths import full_flops, path_flops
 from eebench.engine.execute import build_skeleton
 from eebench.engine.local import Outcome
-from eebench.errors import UserError
 from eebench.heads import HeadConfig, exit_heads
 from eebench.model import MultiExitModel
 from eebench.plan import Cell, Job
@@ -144,22 +143,28 @@ class Collector:
         self._costs: dict[tuple[str, str], Measured] = {}
 
     def tables(self, records: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
-        """points, exits, summary, runs and costs; `records` holds each finished run's record by key."""
-        points = with_speedups(
-            aggregate(
-                pd.DataFrame(self._points()), ["rule", "setting"],
-                ["score", "mean_exit", "flops", "full_depth", "full_flops"],
-            )
-        )  # fmt: skip
+        """points, exits, summary, runs and costs, those that have rows; `records` are finished runs' by key."""
+        found = {
+            **self._scores(),
+            "runs": pd.DataFrame(self._runs(records)),
+            "costs": pd.DataFrame(self._cost_rows()),
+        }
+        return {name: table for name, table in found.items() if not table.empty}
+
+    def _scores(self) -> dict[str, pd.DataFrame]:
+        """points, exits and summary; the first and the last are missing when no rule applies to any run."""
         exits = aggregate(pd.DataFrame(self._exits()), ["exit"], ["score"])
+        rows = pd.DataFrame(self._points())
+        if rows.empty:
+            return {"exits": exits}
+        values = ["score", "mean_exit", "flops", "full_depth", "full_flops"]
+        points = with_speedups(aggregate(rows, ["rule", "setting"], values))
         return {
             "points": points.rename(columns={"flops": "flops_per_sample"}).assign(
                 convention=self.accounting.name
             ),
             "exits": exits,
             "summary": self._summary(points, exits),
-            "runs": pd.DataFrame(self._runs(records)),
-            "costs": pd.DataFrame(self._cost_rows()),
         }
 
     def _done(self) -> Iterator[tuple[Outcome, Measured, dict[str, Any]]]:
@@ -189,10 +194,8 @@ class Collector:
         for outcome, measured, keys in self._done():
             for name, grid in self.suite.rules.items():
                 rule = find_rule(name)
-                if not applies(rule, measured.trace):
-                    continue
-                fitting = grid if grid is None or name != "budgeted" else list(measured.trace.exit_layers)
-                for row in point_rows(measured, rule, fitting):
+                thresholds = fitting(rule, grid, measured.trace) if applies(rule, measured.trace) else []
+                for row in point_rows(measured, rule, thresholds) if thresholds else ():
                     yield {**keys, "rule": name, "seed": outcome.cell.seed, **row}
 
     def _exits(self) -> Iterator[dict[str, Any]]:
@@ -235,7 +238,7 @@ class Collector:
         seen: set[str] = set()
         for outcome in self.outcomes:
             cell = outcome.cell
-            if cell.job is None or cell.backbone in seen:
+            if cell.job is None or outcome.trace is None or cell.backbone in seen:
                 continue
             seen.add(cell.backbone)
             config = skeleton_backbone(cell.backbone).config
@@ -262,12 +265,24 @@ def applies(rule: Rule, trace: Trace) -> bool:
     return len(trace.exit_layers) > 1 or rule.evaluates == "last"
 
 
+def fitting(rule: Rule, grid: Sequence[float] | None, trace: Trace) -> list[float]:
+    """The declared thresholds that this model can use, in their order; None asks for the rule's own.
+
+    One grid serves backbones of different depth. A model with a single exit always shows its only point.
+    """
+    if grid is None:
+        return rule.grid(trace.geometry)
+    if rule.evaluates == "last":
+        static = len(trace.exit_layers) == 1
+        return [float(layer) for layer in trace.exit_layers if static or layer in grid]
+    low, high = rule.bounds(trace.geometry)
+    return [threshold for threshold in grid if low <= threshold <= high]
+
+
 def aggregate(rows: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
-    """Seeds averaged: one row per cell and key, score with its standard deviation."""
+    """Seeds averaged: one row per cell and key, score with its standard deviation; empty without rows."""
     if rows.empty:
-        raise UserError(
-            "no run of this suite succeeded, so there is nothing to write; see the reasons above."
-        )
+        return rows
     identity = ["task", "backbone", "method", "split", "metric", "head", "pooling", *keys]
     averaged = aggregate_seeds(rows, identity, values)
     plain = {f"{value}_mean": value for value in values if value != "score"}

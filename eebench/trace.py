@@ -116,6 +116,8 @@ def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -
     tensors = {
         "logits": trace.logits, "labels": trace.labels, "lengths": trace.lengths, "ids": trace.ids,
     }  # fmt: skip
+    if trace.scores is not None:
+        tensors["scores"] = trace.scores
     write_tensors(
         path, tensors, {**(header or {}), "exit_layers": trace.exit_layers, "version": TRACE_VERSION}
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +44,8 @@ class Batch:
 class State:
     """Hidden states between two layers.
 
-    Shapes: `hidden` [B, T, H]; `mask` bool [B, T]; `attention` is what the layers take as attention mask
-    (None when nothing is padded).
+    Shapes: `hidden` [B, T, H]; `mask` bool [B, T]; `attention` is what the layers take as attention mask,
+    first axis B (None when nothing is padded; MPNet's also carries its position bias and is never None).
     """
 
     hidden: Tensor
@@ -56,9 +57,12 @@ class Backbone(nn.Module, ABC):
     """A pretrained encoder, callable layer by layer.
 
     `depth` is the number of layers, `width` the hidden size, `pooling` how its checkpoint was trained to be
-    read (architecture default, a method's head may say otherwise).
+    read (architecture default, a method's head may say otherwise). `layers` are the stock modules that
+    `layer` calls (the same module several times where layers share weights), `config` the stock configuration.
     """
 
+    config: Any
+    layers: nn.ModuleList
     depth: int
     width: int
     pooling: Pooling
@@ -72,8 +76,18 @@ class Backbone(nn.Module, ABC):
         """The state after layer `index` (1..depth)."""
 
     @abstractmethod
-    def pooler_weights(self) -> tuple[Tensor, Tensor] | None:
-        """Copies of the pretrained pooler's weight [H, H] and bias [H]; None when it has none."""
+    def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
+        """Copies of the pretrained pooler's weight [H, H] and bias [H]; None when it has none.
+
+        Most encoders have one pooler, whatever the `layer`. Where each layer was pretrained with its own,
+        `layer` (1..depth) chooses, and None is the last.
+        """
+
+    def load_poolers(self, directory: Path) -> None:
+        """Reads pretrained poolers for which the stock class has no place; most encoders have none.
+
+        Raises ModelError when the checkpoint in `directory` should have them and does not.
+        """
 
     def forward(self, batch: Batch) -> State:
         """The state after the last layer."""
@@ -81,3 +95,8 @@ class Backbone(nn.Module, ABC):
         for index in range(1, self.depth + 1):
             state = self.layer(index, state)
         return state
+
+
+def dense_weights(dense: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Copies of a linear map's weight and bias, without their gradients."""
+    return dense.weight.detach().clone(), dense.bias.detach().clone()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from eebench.backbones.base import Backbone, Batch, Pooling, State
+from eebench.backbones.base import Backbone, Batch, Pooling, State, dense_weights
 
 
 class BertBackbone(Backbone):
@@ -33,7 +33,7 @@ class BertBackbone(Backbone):
     def layer(self, index: int, state: State) -> State:
         return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))
 
-    def pooler_weights(self) -> tuple[Tensor, Tensor] | None:
+    def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
         for pooler in self._pooler:
-            return pooler.dense.weight.detach().clone(), pooler.dense.bias.detach().clone()
+            return dense_weights(pooler.dense)
         return None

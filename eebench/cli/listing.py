@@ -24,7 +24,7 @@ def show_names(
 
         eebench list suites --json
     """
-    from eebench.errors import UserError
+    from eebench.errors import UserError, closest
 
     kinds: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
         "methods": (_methods, ("method", "what", "default rule", "source")),
@@ -36,7 +36,9 @@ def show_names(
         "conventions": (_conventions, ("convention", "counts")),
     }
     if kind not in kinds:
-        raise UserError(f"unknown kind '{kind}'; choose one of: {', '.join(kinds)}.")
+        near = closest(kind, kinds)
+        hint = f"did you mean '{near}'?  " if near else ""
+        raise UserError(f"unknown kind '{kind}'; {hint}choose one of: {', '.join(kinds)}.")
     find, headers = kinds[kind]
     rows = find()
     if as_json:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eebench.cli.settings import RUNS, DataDir, Device, Runs
+
+if TYPE_CHECKING:
+    from eebench.store import Store
 
 
 def status(
@@ -42,35 +46,29 @@ HEADERS = ("status", "run", "reason")
 Row = tuple[str, str, str]
 
 
-def _suite_rows(suite: str, store: object, data_dir: object, device: str) -> list[Row]:
-    from pathlib import Path
-
+def _suite_rows(suite: str, store: Store, data_dir: Path | None, device: str) -> list[Row]:
+    """One row per cell: ok, failed with its reason, or missing."""
     from eebench.cli.settings import auto_precision, find_device
     from eebench.plan import Planner
-    from eebench.store import Store
     from eebench.suites import load_suite
 
-    assert isinstance(store, Store) and (data_dir is None or isinstance(data_dir, Path))
     planner = Planner(data_dir, auto_precision(find_device(device)))
     rows: list[Row] = []
     for cell in planner.plan(load_suite(suite)).cells:
-        title = f"{cell.label} on {cell.task.name}, {cell.backbone}, seed {cell.seed}"
         if cell.job is None:
-            rows.append(("failed", title, cell.problem))
+            rows.append(("failed", cell.title, cell.problem))
             continue
         run = store.run(cell.job.spec)
         failure = run.failure()
         state = "ok" if run.is_done() else "failed" if failure is not None else "missing"
-        rows.append((state, title, failure or ""))
+        rows.append((state, cell.title, failure or ""))
     return rows
 
 
-def stored_rows(store: object) -> list[Row]:
+def stored_rows(store: Store) -> list[Row]:
     """One row per run directory: ok, failed with its reason, or unfinished."""
     from eebench.artifacts import read_json
-    from eebench.store import Store
 
-    assert isinstance(store, Store)
     rows: list[Row] = []
     for directory in sorted(path for path in store.root.glob("*") if path.is_dir()):
         failure = directory / "failure.json"

@@ -78,12 +78,14 @@ def show_plan(plan: Plan, executor: Executor) -> None:
         needed = [other.method.name for other in plan.jobs if job.spec.key in other.spec.needs.values()]
         purpose = ", ".join(dict.fromkeys([*uses, *(f"needed by {name}" for name in needed)]))
         rows.append((state, job.title, purpose, run.directory.name))
-    for cell in plan.cells:
-        if cell.job is None:
-            rows.append(("cannot run", f"{cell.label} on {cell.task.name}", cell.problem, ""))
-    print_table(rows, ("state", "run", "for", "directory"))
     cached = sum(row[0] == "cached" for row in rows)
-    typer.echo(f"\n{len(rows)} runs for {len(plan.cells)} cells: {cached} cached, {len(rows) - cached} not.")
+    hopeless = [cell for cell in plan.cells if cell.job is None]
+    rows += [("cannot run", cell.title, cell.problem, "") for cell in hopeless]
+    print_table(rows, ("state", "run", "for", "directory"))
+    made = len(plan.jobs)
+    typer.echo(
+        f"\n{made} runs for {len(plan.cells) - len(hopeless)} cells: {cached} cached, {made - cached} not."
+    )
 
 
 def write(suite: Suite, outcomes: Sequence[Outcome], executor: Executor, folder: Path) -> None:
@@ -105,12 +107,7 @@ def finish(outcomes: Sequence[Outcome]) -> None:
     """Says what failed; exit code 1 when anything did."""
     bad = [outcome for outcome in outcomes if outcome.status != "ok"]
     for outcome in bad:
-        cell = outcome.cell
-        typer.echo(
-            f"{outcome.status}: {cell.label} on {cell.task.name}, {cell.backbone}, seed {cell.seed}: "
-            f"{outcome.reason}",
-            err=True,
-        )
+        typer.echo(f"{outcome.status}: {outcome.cell.title}: {outcome.reason}", err=True)
     if bad:
         typer.echo(f"{len(bad)} of {len(outcomes)} cells did not finish.", err=True)
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ import torch
 from eebench.artifacts import checksum, read_json, write_json
 from eebench.backbones.checkpoints import load_backbone, skeleton_backbone
 from eebench.backbones.tokens import Encoded, load_tokenizer
-from eebench.errors import DamagedError
+from eebench.errors import DamagedError, DivergedError
 from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.plan import Job
 from eebench.store import Run, Store
@@ -23,6 +23,7 @@ from eebench.training.checkpoints import CheckpointFile
 from eebench.training.loop import Examples, Setup, Trainer
 
 OnStep = Callable[[int, int], None]
+CALMER = "try a lower learning rate (--set lr=...) or precision=fp32"
 HOLDOUT_SEED = 0
 """The held-out slice is the same for every seed, so that seeds differ in training alone."""
 
@@ -88,11 +89,14 @@ class Executor:
                 file.clear()
                 self._train(job, run, on_step)
                 return
+        weights = weights_of(model)
+        if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
+            raise DivergedError(f"the weights are not finite after step {progress.steps}; {CALMER}.")
         record: dict[str, Any] = {
             "parameters": model.parameter_count(), "training_steps": progress.steps,
             "history": progress.history, "exit_layers": list(model.exit_layers),
         }  # fmt: skip
-        run.finish(weights_of(model), record)
+        run.finish(weights, record)
         file.clear()
 
     def _needed(self, job: Job) -> dict[str, torch.Tensor]:
@@ -130,6 +134,9 @@ class Executor:
             model = self.model(job)
         examples = self.examples(job, split)
         trace = trace_model(model, examples.encoded, np.asarray(examples.labels), self.device)
+        if not bool(torch.isfinite(trace.logits).all()):
+            run.reset()  # a model that answers NaN is no success to be found again
+            raise DivergedError(f"the trained model's answers are not finite; {CALMER}.")
         write_trace(run.directory, split, trace)
         return trace
 

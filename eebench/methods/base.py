@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from eebench.backbones.base import Backbone
 from eebench.heads import exit_heads
@@ -67,8 +67,7 @@ class Method(ABC):
     def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
         """The backbone with this method's parts added."""
         layers = self.exit_layers(options, backbone.depth)
-        heads: dict[int, nn.Module] = dict(exit_heads(backbone, classes, options.head, layers))
-        return MultiExitModel(backbone, heads)
+        return MultiExitModel(backbone, exit_heads(backbone, classes, options.head, layers))
 
     def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Copies what `needs` asked for (weights by role) into the model before training."""

@@ -7,12 +7,20 @@ from importlib.metadata import entry_points
 
 from eebench.errors import UnknownName, UserError
 from eebench.methods.base import Method
+from eebench.methods.berxit import Berxit
 from eebench.methods.deebert import Deebert
+from eebench.methods.elasticbert import Elasticbert
+from eebench.methods.fastbert import Fastbert, FastbertGa
 from eebench.methods.finetune import Finetune, FirstK
 from eebench.methods.gaml import Gaml, Mutual
 from eebench.methods.joint import Joint, Pabee, ShallowDeep
+from eebench.methods.leebert import Leebert
+from eebench.methods.pcee import Pcee
 
-BUILT_IN: tuple[type[Method], ...] = (Finetune, FirstK, Joint, Deebert, ShallowDeep, Pabee, Mutual, Gaml)
+BUILT_IN: tuple[type[Method], ...] = (
+    Finetune, FirstK, Joint, Deebert, ShallowDeep, Pabee, Pcee, Fastbert, FastbertGa, Elasticbert, Berxit,
+    Leebert, Mutual, Gaml,
+)  # fmt: skip
 ENTRY_POINTS = "eebench.methods"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
@@ -12,9 +11,9 @@ from eebench.heads import HeadConfig
 from eebench.losses import exit_losses
 from eebench.methods.base import Method, Need
 from eebench.methods.finetune import FinetuneOptions
-from eebench.model import MultiExitModel, Outputs
+from eebench.model import MultiExitModel, Outputs, copy_weights
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Step, Terms
+from eebench.training.stages import Stage, Step, Terms, inner_exits
 
 
 def off_ramp_loss(outputs: Outputs, labels: Tensor, step: Step) -> Terms:
@@ -61,17 +60,9 @@ class Deebert(Method):
         return {"finetuned": Need("finetune", options.model_dump(include=set(shared)))}
 
     def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
-        parameters = dict(model.named_parameters())
-        with torch.no_grad():
-            for name, weight in needed["finetuned"].items():
-                parameters[name].copy_(weight)
+        copy_weights(model, needed["finetuned"])
 
     def stages(self, options: TrainingOptions) -> list[Stage]:
         assert isinstance(options, DeebertOptions)
         epochs, lr = options.exit_epochs or options.epochs, options.exit_lr or options.lr
-        return [Stage("off-ramps", epochs, lr, off_ramp_loss, trains=is_off_ramp)]
-
-
-def is_off_ramp(name: str) -> bool:
-    """Whether a parameter belongs to an exit; the last exit gets no gradient from the loss and stays as it is."""
-    return name.startswith("heads.")
+        return [Stage("off-ramps", epochs, lr, off_ramp_loss, trains=inner_exits)]

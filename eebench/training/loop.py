@@ -84,7 +84,7 @@ class Trainer:
 
     def _stage(self, stage: Stage, tensors: dict[str, Tensor] | None) -> None:
         trained = freeze_others(self.model, stage)
-        optimizer = make_optimizer(trained, self.setup.options)
+        optimizer = make_optimizer(trained, stage, self.setup.options)
         if tensors is not None:
             restore(tensors, self.model, optimizer, self.setup.device)
         while self.progress.epoch < stage.epochs and not self._patience_spent():
@@ -119,7 +119,7 @@ class Trainer:
             epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
         ):
             for group in optimizer.param_groups:
-                group["lr"] = schedule.at(progress.epoch * self.steps_per_epoch + index)
+                group["lr"] = group["factor"] * schedule.at(progress.epoch * self.steps_per_epoch + index)
             watch.add(self._step(stage, optimizer, trained, Step(index, rows), labels), progress.steps)
             progress.steps += 1
             self.on_step(progress.steps, self.total_steps)
@@ -203,11 +203,11 @@ class LossWatch:
         return {name: float(value) / self.count for name, value in self.sums.items()}
 
 
-def freeze_others(model: nn.Module, stage: Stage) -> list[tuple[str, nn.Parameter]]:
+def freeze_others(model: MultiExitModel, stage: Stage) -> list[tuple[str, nn.Parameter]]:
     """Turns gradients on for what the stage trains and off for the rest; returns the trained parameters."""
     trained = []
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(stage.trains(name))
+        parameter.requires_grad_(stage.trains(name, model))
         if parameter.requires_grad:
             trained.append((name, parameter))
     return trained
@@ -222,16 +222,18 @@ def set_modes(model: MultiExitModel) -> None:
 
 
 def make_optimizer(
-    trained: Sequence[tuple[str, nn.Parameter]], options: TrainingOptions
+    trained: Sequence[tuple[str, nn.Parameter]], stage: Stage, options: TrainingOptions
 ) -> torch.optim.Optimizer:
-    """AdamW without decay on biases and LayerNorm."""
-    plain = [parameter for name, parameter in trained if _no_decay(name)]
-    decayed = [parameter for name, parameter in trained if not _no_decay(name)]
+    """AdamW without decay on biases and LayerNorm; one group per decay and learning-rate factor."""
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in trained:
+        decay = 0.0 if _no_decay(name) else options.weight_decay
+        members.setdefault((decay, stage.lr_factor(name)), []).append(parameter)
     groups = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (decay, factor), parameters in members.items()
     ]
-    return torch.optim.AdamW(groups, lr=options.lr, eps=options.adam_eps, fused=True)
+    return torch.optim.AdamW(groups, lr=stage.lr, eps=options.adam_eps, fused=True)
 
 
 def _no_decay(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from eebench.model import Outputs
+from eebench.model import MultiExitModel, Outputs
 
 Terms = dict[str, Tensor]
 """Named scalars of one step; "loss" is what is reported and must stay finite."""
@@ -41,17 +41,27 @@ def descend(terms: Terms, parameters: Sequence[tuple[str, nn.Parameter]]) -> Ter
     return {}
 
 
-def everything(name: str) -> bool:
+def everything(name: str, model: MultiExitModel) -> bool:
     """Trains every parameter."""
     return True
+
+
+def inner_exits(name: str, model: MultiExitModel) -> bool:
+    """Trains the exits before the last, on a frozen backbone and final classifier."""
+    return name.startswith("heads.") and not name.startswith(f"heads.{model.depth}.")
+
+
+def same_rate(name: str) -> float:
+    """One learning rate for every parameter."""
+    return 1.0
 
 
 @dataclass(frozen=True)
 class Stage:
     """One stretch of training with its own optimiser and schedule.
 
-    `trains` says by name which parameters move; a part of the model with none of them is frozen and runs in
-    evaluation mode, so its dropout is off.
+    `trains` says by name (and model) which parameters move; a part of the model with none of them is frozen and runs in
+    evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a parameter by name.
     """
 
     name: str
@@ -59,4 +69,5 @@ class Stage:
     lr: float
     objective: Objective
     update: Update = descend
-    trains: Callable[[str], bool] = everything
+    trains: Callable[[str, MultiExitModel], bool] = everything
+    lr_factor: Callable[[str], float] = same_rate

@@ -26,7 +26,7 @@ def test_stage_one_is_a_shared_fine_tuned_run(toy_job):
 
 
 def test_stage_two_leaves_the_fine_tuned_model_untouched(executor, toy_job):
-    job = toy_job("deebert")
+    job = toy_job("deebert", weight_decay=0.1)
     trace = executor.ensure_trace(job)
     tuned = executor.run(job.needs["finetuned"]).weights()
     final = executor.run(job).weights()

@@ -22,7 +22,7 @@ from eebench.training.loop import (
     set_modes,
 )
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage
+from eebench.training.stages import Stage, inner_exits
 
 CPU = torch.device("cpu")
 OPTIONS = TrainingOptions(epochs=3, lr=5e-3, batch_size=16, precision="fp32")
@@ -66,7 +66,7 @@ def test_training_learns_and_reports_each_epoch(setup, tmp_path):
 def test_a_frozen_backbone_stays_and_is_in_evaluation_mode(setup, tmp_path):
     model = make_model()
     before = {name: weight.clone() for name, weight in weights_of(model).items()}
-    stage = Stage("heads", 1, 5e-3, loss_of_all, trains=lambda name: name.startswith("heads.1."))
+    stage = Stage("heads", 1, 5e-3, loss_of_all, trains=inner_exits)
     trained = freeze_others(model, stage)
     set_modes(model)
     assert [name for name, _ in trained] == ["heads.1.classifier.weight", "heads.1.classifier.bias"]
@@ -116,8 +116,18 @@ def test_early_stopping_counts_epochs_without_gain(setup, tmp_path):
 
 def test_no_decay_on_biases_and_layer_norms():
     model = make_model()
-    optimizer = make_optimizer(list(model.named_parameters()), OPTIONS)
-    decayed, plain = (group["params"] for group in optimizer.param_groups)
+    stage = Stage("all", 1, 1e-3, loss_of_all)
+    optimizer = make_optimizer(list(model.named_parameters()), stage, OPTIONS)
+    groups = {group["weight_decay"]: group["params"] for group in optimizer.param_groups}
+    decayed, plain = groups[OPTIONS.weight_decay], groups[0.0]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert all("bias" not in names[id(p)] and "LayerNorm" not in names[id(p)] for p in decayed)
-    assert len(decayed) + len(plain) == len(names) and optimizer.param_groups[1]["weight_decay"] == 0.0
+    assert len(decayed) + len(plain) == len(names)
+
+
+def test_parts_may_have_their_own_learning_rate():
+    stage = Stage(
+        "all", 1, 1e-3, loss_of_all, lr_factor=lambda name: 10.0 if name.startswith("heads.") else 1.0
+    )
+    optimizer = make_optimizer(list(make_model().named_parameters()), stage, OPTIONS)
+    assert {group["factor"] for group in optimizer.param_groups} == {1.0, 10.0}

@@ -11,4 +11,4 @@ def test_descend_fills_the_gradient_of_the_loss():
 
 def test_a_stage_trains_everything_unless_told():
     stage = Stage("one", 1, 1e-3, lambda outputs, labels, step: {})
-    assert stage.trains is everything and stage.trains("anything") and stage.update is descend
+    assert stage.trains is everything and stage.trains("anything", None) and stage.update is descend

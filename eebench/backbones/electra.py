@@ -1,0 +1,38 @@
+"""ELECTRA from the stock `transformers` classes, driven one layer at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+from transformers import ElectraConfig, ElectraModel
+
+from eebench.backbones.base import Backbone, Batch, Pooling, State
+
+
+class ElectraBackbone(Backbone):
+    """`transformers.ElectraModel` behind the layer-by-layer interface; same numbers as its forward pass.
+
+    Meant for the discriminator (the generator has the same type and loads as well, but is the weaker
+    encoder). Embeddings narrower than the layers are projected before layer 1. It has no pooler.
+    """
+
+    def __init__(self, model: ElectraModel, pooling: Pooling = "cls") -> None:
+        super().__init__()
+        self.config: ElectraConfig = model.config
+        self.embeddings = model.embeddings
+        # The stock model has a projection only when the two widths differ.
+        self.projection: nn.Module = getattr(model, "embeddings_project", nn.Identity())
+        self.layers: nn.ModuleList = model.encoder.layer
+        self.depth, self.width, self.pooling = len(self.layers), model.config.hidden_size, pooling
+
+    def embed(self, batch: Batch) -> State:
+        hidden = self.embeddings(input_ids=batch.input_ids, token_type_ids=batch.segments)
+        attention = batch.mask[:, None, None, :] if batch.padded else None
+        return State(self.projection(hidden), batch.mask, attention)
+
+    def layer(self, index: int, state: State) -> State:
+        return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))
+
+    def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
+        return None

@@ -1,0 +1,64 @@
+"""ElasticBERT fine-tuning: all exits at once, with gradient equilibrium."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import Field
+from torch import nn
+
+from eebench.backbones.base import Backbone, State
+from eebench.equilibrium import scale_gradient
+from eebench.heads import HeadConfig, exit_heads
+from eebench.losses import ExitWeights
+from eebench.methods.joint import Joint, JointOptions
+from eebench.model import MultiExitModel
+from eebench.training.options import TrainingOptions
+
+
+class BalancedModel(MultiExitModel):
+    """A multi-exit model whose layers receive the average gradient of the exits after them (training only)."""
+
+    def _exits_from(self, layer: int) -> int:
+        return sum(exit_layer >= layer for exit_layer in self.exit_layers)
+
+    def advance(self, layer: int, state: State) -> State:
+        state = super().advance(layer, state)
+        if not self.training:
+            return state
+        return replace(state, hidden=scale_gradient(state.hidden, 1.0 / self._exits_from(layer)))
+
+    def onward(self, layer: int, state: State) -> State:
+        if not self.training or layer == self.depth:
+            return state
+        return replace(state, hidden=scale_gradient(state.hidden, float(self._exits_from(layer + 1))))
+
+
+class ElasticbertOptions(JointOptions):
+    """The released dynamic fine-tuning: plain sum, weight decay 0.1, warm-up 6%, five epochs, own poolers.
+
+    One checkpoint serves the whole curve, chosen by the mean over exits; the released code picks another one
+    for each threshold.
+    """
+
+    epochs: int = 5
+    warmup_share: float = 0.06
+    weight_decay: float = 0.1
+    exit_weights: ExitWeights = "sum"
+    head: HeadConfig = HeadConfig(pooler="own")
+    gradient_equilibrium: bool = Field(True, description="average the exits' gradients in each layer")
+
+
+class Elasticbert(Joint):
+    """Joint training by plain sum with gradient equilibrium; entropy and patience rules are both its own."""
+
+    name, title, default_rule = "elasticbert", "ElasticBERT", "entropy"
+    paper = "ElasticBERT (Liu et al. 2022)"
+    options_type = ElasticbertOptions
+
+    def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
+        assert isinstance(options, ElasticbertOptions)
+        layers = self.exit_layers(options, backbone.depth)
+        heads: dict[int, nn.Module] = exit_heads(backbone, classes, options.head, layers)
+        kind = BalancedModel if options.gradient_equilibrium else MultiExitModel
+        return kind(backbone, heads)
