@@ -15,6 +15,7 @@ from eebench.report import tables
 from eebench.report.definitions import DEFINITIONS, PROTOCOLS
 from eebench.report.figures import Caption, front_svg, layers_svg
 from eebench.report.markdown import escape, plain, table
+from eebench.report.published import WHY, published_tables
 from eebench.report.selection import Shown, default_points, distinguish, mapping, shown_methods
 from eebench.results import Results, read_results, write_if_changed
 
@@ -166,6 +167,7 @@ def _page_lines(page: Page) -> Iterator[str]:
         ("How it was run", [_protocol_table(page)]),
         ("Methods", [tables.methods_table(page.methods)] if page.methods else []),
         ("Score at twice the speed", _speedup_section(page)),
+        ("Published numbers beside ours", _published_section(page)),
         ("Score against cost", map(_image, page.fronts)),
         ("Summary of the curves", _summary_section(page)),
         ("Score by exit", _exits_section(page)),
@@ -236,6 +238,16 @@ def _speedup_section(page: Page) -> Iterator[str]:
         yield tables.speedup_table(part, own, page.methods)
         yield "The points behind that table:"
         yield tables.operating_points_table(part, page.methods)
+
+
+def _published_section(page: Page) -> Iterator[str]:
+    """Per backbone, split and convention: what papers printed for the same methods and tasks."""
+    for key, part in page.results.points.groupby(["backbone", "split", "convention"], sort=False):
+        blocks = list(published_tables(part, page.methods))
+        if blocks:
+            yield f"### Ours with {', '.join(escape(name) for name in key)}"
+            yield from blocks
+            yield WHY
 
 
 def _summary_section(page: Page) -> Iterator[str]:

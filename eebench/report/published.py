@@ -1,0 +1,66 @@
+"""Published numbers beside ours: neighbouring columns, never one average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from eebench.reference import PAPERS, published
+from eebench.report.markdown import MISSING, escape, table
+from eebench.report.selection import Shown
+from eebench.report.tables import operating_points
+
+WHY = (
+    "Ours may differ for reasons that have nothing to do with a method: another backbone, another protocol "
+    "(epochs, search, how settings are chosen), another count of cost. The papers' own BERT rows differ by "
+    "several points from one another, so compare a row with the full model of its own column only. "
+    "A published cell that is hard to read or does not add up is marked with *."
+)
+
+
+def published_tables(points: pd.DataFrame, methods: Mapping[str, Shown]) -> Iterator[str]:
+    """One table per paper that has numbers for these methods and tasks, with ours at the operating point.
+
+    `points` holds one backbone, split and convention.
+    """
+    ours = {
+        (method.name, str(point["task"])): (100 * float(point["score_mean"]), float(point["speedup_flops"]))
+        for method, point in operating_points(points, methods)
+    }
+    found = {(name, task): _rows(name, task) for name, task in ours}
+    for paper in PAPERS:
+        tasks = list(dict.fromkeys(task for (_, task), rows in found.items() if paper in rows))
+        names = list(dict.fromkeys(name for (name, _), rows in found.items() if paper in rows))
+        if not tasks:
+            continue
+        headers = ["method", "their speed-up"]
+        for task in tasks:
+            headers += [f"{escape(task)}: {escape(paper)}", f"{escape(task)}: ours", "our speed-up"]
+        body = []
+        for name in names:
+            cells = [found.get((name, task), {}).get(paper) for task in tasks]
+            speedups = [str(cell["speedup"]) for cell in cells if cell is not None and cell["speedup"] > 0]
+            line = [escape(methods[name].title), f"{speedups[0]}x" if speedups else MISSING]
+            for task, cell in zip(tasks, cells, strict=True):
+                score, speedup = ours.get((name, task), (None, None))
+                line += [_published(cell), MISSING if score is None else f"{score:.1f}",
+                         MISSING if speedup is None else f"{speedup:.2f}x"]  # fmt: skip
+            body.append(line)
+        yield f"**{escape(paper)}** ({escape(PAPERS[paper].title)}, {escape(PAPERS[paper].venue)}), dev"
+        yield table(headers, body, "l")
+
+
+def _rows(method: str, task: str) -> dict[str, pd.Series]:
+    """The published BERT-base dev row of a method on a task, by paper; the cheapest setting of several."""
+    rows = published(task, method)
+    rows = rows[(rows["backbone"] == "bert-base-uncased") & (rows["split"] != "test")]
+    return {str(row["paper"]): row for _, row in rows.iterrows()}
+
+
+def _published(row: pd.Series | None) -> str:
+    if row is None:
+        return MISSING
+    mark = "*" if row["doubtful"] else ""
+    setting = f" ({escape(row['setting'])})" if row["setting"] else ""
+    return f"{float(row['score']):.1f}{mark}{setting}"

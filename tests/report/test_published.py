@@ -1,0 +1,43 @@
+import pandas as pd
+
+from eebench.report.published import WHY, published_tables
+from eebench.report.selection import Shown
+
+
+def points(method, task):
+    """Two settings of one method; the operating point is the one at 2x."""
+    rows = [("S=0.1", 0.88, 1.2), ("S=0.5", 0.861, 2.0)]
+    return pd.DataFrame(
+        [
+            {
+                "task": task, "method": method, "rule": "entropy", "setting": setting, "metric": "f1",
+                "score_mean": score, "speedup_flops": speedup, "seeds": 1,
+            }
+            for setting, score, speedup in rows
+        ]
+    )  # fmt: skip
+
+
+def shown(name):
+    return {name: Shown(name=name, title=name.title(), paper="", rule="entropy", static=False)}
+
+
+def test_a_papers_number_stands_beside_ours():
+    blocks = list(published_tables(points("deebert", "mrpc"), shown("deebert")))
+    gaml = blocks[1]
+    assert "GAML-BERT" in blocks[0]
+    assert "mrpc: GAML-BERT |   mrpc: ours |" in gaml
+    row = gaml.splitlines()[-1]
+    assert "1.88x" in row and "85.8" in row and "86.1" in row and "2.00x" in row
+
+
+def test_the_papers_are_never_averaged_and_the_reason_for_a_gap_is_given():
+    papers = [
+        block for block in published_tables(points("deebert", "mrpc"), shown("deebert")) if "**" in block
+    ]
+    assert len(papers) == 2  # GAML-BERT and SmartBERT with BERT-base, each in a table of its own
+    assert "another backbone" in WHY
+
+
+def test_methods_and_tasks_that_nobody_published_have_no_table():
+    assert not list(published_tables(points("joint", "rotten_tomatoes"), shown("joint")))
