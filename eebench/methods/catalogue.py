@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
-from eebench.errors import UnknownName, UserError
+from eebench.errors import RunError, UnknownName
 from eebench.methods.base import Method
 from eebench.methods.berxit import Berxit
 from eebench.methods.deebert import Deebert
@@ -16,6 +16,8 @@ from eebench.methods.gaml import Gaml, Mutual
 from eebench.methods.joint import Joint, Pabee, ShallowDeep
 from eebench.methods.leebert import Leebert
 from eebench.methods.pcee import Pcee
+from eebench.training.options import TrainingOptions
+from eebench.training.stages import Stage
 
 BUILT_IN: tuple[type[Method], ...] = (
     Finetune, FirstK, Joint, Deebert, ShallowDeep, Pabee, Pcee, Fastbert, FastbertGa, Elasticbert, Berxit,
@@ -24,16 +26,43 @@ BUILT_IN: tuple[type[Method], ...] = (
 ENTRY_POINTS = "eebench.methods"
 
 
+class BrokenPlugin(Method):
+    """Stands for a plug-in that cannot be used: its runs fail with the reason, the others go on."""
+
+    title, paper, default_rule = "unusable plug-in", "see the reason", "budgeted"
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name  # type: ignore[misc]
+        self.paper = self.reason = reason  # type: ignore[misc]
+
+    def stages(self, options: TrainingOptions) -> list[Stage]:
+        raise RunError(self.reason)
+
+
 @cache
 def methods() -> dict[str, Method]:
-    """Every usable method by name, built-in ones first."""
+    """Every method by name, built-in ones first; a plug-in cannot take the name of a built-in one."""
     found: dict[str, Method] = {method.name: method() for method in BUILT_IN}
     for entry in entry_points(group=ENTRY_POINTS):
+        found.setdefault(entry.name, load_plugin(entry))
+    return found
+
+
+def load_plugin(entry: EntryPoint) -> Method:
+    """The plug-in's method, or a stand-in that says why it cannot be used."""
+    try:
         loaded = entry.load()
         if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-            raise UserError(f"plug-in '{entry.value}' is no subclass of eebench.methods.base.Method.")
-        found[loaded.name] = loaded()
-    return found
+            return BrokenPlugin(entry.name, f"plug-in '{entry.value}' is no subclass of eebench's Method.")
+        missing = [name for name in ("title", "paper", "default_rule") if not hasattr(loaded, name)]
+        if missing or getattr(loaded, "name", None) != entry.name:
+            wrong = f"lacks {', '.join(missing)}" if missing else f"is not named '{entry.name}' by its `name`"
+            return BrokenPlugin(entry.name, f"plug-in '{entry.value}' {wrong}.")
+        return loaded()
+    except Exception as error:  # noqa: BLE001  (whatever a stranger's module raises is its reason)
+        return BrokenPlugin(
+            entry.name, f"plug-in '{entry.value}' does not load: {type(error).__name__}: {error}"
+        )
 
 
 def find_method(name: str, where: str = "") -> Method:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from eebench.backbones.checkpoints import load_backbone
@@ -69,3 +73,49 @@ def test_two_methods_with_one_recipe_resolve_to_the_same_training():
     assert pabee.options_type().model_dump() == shallow.options_type().model_dump()
     backbone = load_backbone("toy")
     assert pabee.build(backbone, 2, pabee.options_type()).exit_layers == (1, 2)
+
+
+PLUGIN = """
+from eebench.losses import exit_losses
+from eebench.methods.base import Method
+from eebench.training.stages import Stage
+
+class LastTwo(Method):
+    name, title, paper, default_rule = "last-two", "Last two exits", "this file", "entropy"
+
+    def stages(self, options):
+        return [Stage("all", options.epochs, options.lr, loss)]
+
+def loss(outputs, labels, step):
+    return {"loss": exit_losses(outputs.logits[-2:], labels).sum()}
+"""
+
+
+def install(folder, name, target, source):
+    """A plug-in as pip leaves it: a module and the metadata that names its entry point."""
+    (folder / f"{name.replace('-', '_')}.py").write_text(source)
+    metadata = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[eebench.methods]\n{name} = {target}\n")
+
+
+def test_a_method_from_outside_trains_and_a_broken_one_fails_alone(toy_suite, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "last-two", "last_two:LastTwo", PLUGIN)
+    install(site, "broken", "broken:Broken", "import nothing_of_this_name\n")
+    install(site, "wrong", "wrong:Wrong", "class Wrong: pass\n")
+    start = toy_suite.read_text().split("methods:")[0].replace("[1, 2]", "[1]")
+    (tmp_path / "mine.yaml").write_text(start + "methods: [last-two, broken, wrong, finetune]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "eebench", "sweep", "--suite", "mine.yaml"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    rows = (tmp_path / "results/mine/runs.csv").read_text().splitlines()
+    states = {row.split(",")[2]: row.split(",")[4] for row in rows[1:]}
+    assert states == {"last-two": "ok", "broken": "failed", "wrong": "failed", "finetune": "ok"}
+    assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in done.stderr
+    assert "is no subclass of eebench's Method" in done.stderr
