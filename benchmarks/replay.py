@@ -34,7 +34,7 @@ from eebench.sweep import Accounting, Measured
 from eebench.trace import Trace, trace_model
 
 FEW, MANY = 1_000, 100_000
-REPEATS = 7
+REPLAY_REPEATS, MODEL_REPEATS = 7, 3
 WARM_UP_SAMPLES = 20
 SETTINGS_PER_RULE = 5
 PARITY_RULES = ("entropy", "normalized-entropy", "max-prob", "patience", "budgeted")
@@ -128,33 +128,42 @@ def parity_measures(agreements: Sequence[Agreement]) -> list[Measure]:
 
 
 def speed_measures(trained: Trained) -> list[Measure]:
-    """One setting by re-running, one trace, and replay of few and of many settings; warm-up apart."""
-    rule, device, trace = find_rule("entropy"), trained.device, trained.trace
-    grid = rule.grid(trace.geometry)
-    warm_up = first_rows(trained.encoded, min(WARM_UP_SAMPLES, trace.samples))
+    """One setting by re-running, one trace, and replay of few and of many settings; medians, warm-up apart."""
+    rule = find_rule("entropy")
+    grid = rule.grid(trained.trace.geometry)
     middle = grid[len(grid) // 2]
-    labels = trace.labels.numpy()
-    list(sequential(trained.model, rule, middle, warm_up, device))
-    rerun = seconds(lambda: list(sequential(trained.model, rule, middle, trained.encoded, device)), device)
-    trace_model(trained.model, warm_up, labels[: len(warm_up)], device)
-    once = seconds(lambda: trace_model(trained.model, trained.encoded, labels, device), device)
+    mean_exit = float(replay(rule, trained.trace, [middle]).mean_exit(trained.trace.exit_layers)[0])
+    rerun, once = model_seconds(trained, rule, middle)
     few, many = replay_seconds(trained, rule)
     further = (many - few) / (MANY - FEW)
+    all_at_once = FEW * rerun / (once + few)
     return [
         Measure(f"re-running, batch size 1, one setting ({rule.setting(middle)})", rerun, "s"),
+        Measure("mean exit at that setting", mean_exit, "layers"),
         Measure("tracing, once for all settings", once, "s"),
         Measure(f"replay of {FEW:,} settings", few * 1e3, "ms"),
         Measure(f"replay of {MANY:,} settings", many * 1e3, "ms"),
         Measure("settings per second by replay", MANY / many, "1/s"),
         Measure("cost of a further setting", further * 1e6, "us"),
         Measure("re-running / a further setting", rerun / further, "x", at_least=1e5),
-        Measure(
-            f"{FEW:,} x re-running / (trace + replay of {FEW:,})",
-            FEW * rerun / (once + few),
-            "x",
-            at_least=1e3,
-        ),
+        Measure(f"{FEW:,} x re-running / (trace + replay of {FEW:,})", all_at_once, "x", at_least=1e3),
     ]
+
+
+def model_seconds(trained: Trained, rule: Rule, threshold: float) -> tuple[float, float]:
+    """Median seconds of re-running one setting and of one trace, taken in turns."""
+    model, device, labels = trained.model, trained.device, trained.trace.labels.numpy()
+
+    def rerun(encoded: Encoded) -> float:
+        return seconds(lambda: list(sequential(model, rule, threshold, encoded, device)), device)
+
+    def once(encoded: Encoded) -> float:
+        return seconds(lambda: trace_model(model, encoded, labels[: len(encoded)], device), device)
+
+    warm_up = first_rows(trained.encoded, min(WARM_UP_SAMPLES, len(trained.encoded)))
+    rerun(warm_up), once(warm_up)
+    pairs = [(rerun(trained.encoded), once(trained.encoded)) for _ in range(MODEL_REPEATS)]
+    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
 def replay_seconds(trained: Trained, rule: Rule) -> tuple[float, float]:
@@ -162,7 +171,7 @@ def replay_seconds(trained: Trained, rule: Rule) -> tuple[float, float]:
     table, top = trained.table(rule), max(rule.grid(trained.trace.geometry))
     grids = [torch.linspace(0.0, top, count).tolist() for count in (FEW, MANY)]
     times: list[list[float]] = [[], []]
-    for _ in range(REPEATS + 1):
+    for _ in range(REPLAY_REPEATS + 1):
         for grid, taken in zip(grids, times, strict=True):
             start = clock(trained.device)
             replay(rule, trained.trace, grid, table)

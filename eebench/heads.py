@@ -60,10 +60,13 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(pooled))
 
     @classmethod
-    def of(cls, backbone: Backbone, init: str) -> Pooler:
-        """A pooler that starts from the backbone's pretrained one where there is one and it is wanted."""
+    def of(cls, backbone: Backbone, init: str, layer: int | None = None) -> Pooler:
+        """A pooler that starts from the backbone's pretrained one where there is one and it is wanted.
+
+        `layer` chooses among the poolers of a backbone that was pretrained with one per layer (ElasticBERT).
+        """
         pooler = cls(backbone.width)
-        weights = backbone.pooler_weights()
+        weights = backbone.pooler_weights(layer)
         if init == "pretrained" and weights is not None:
             with torch.no_grad():
                 pooler.dense.weight.copy_(weights[0])
@@ -145,7 +148,7 @@ def exit_heads(
     for layer in layers:
         pooler: nn.Module | None = shared
         if config.pooler == "own":
-            pooler = Pooler.of(backbone, config.pooler_init)
+            pooler = Pooler.of(backbone, config.pooler_init, layer)
         elif config.pooler == "tanh":
             pooler = nn.Tanh()
         heads[layer] = ExitHead(backbone.width, classes, pooling, pooler, config.dropout)

@@ -15,10 +15,21 @@ from eebench.yaml_files import parse_value
 
 def resolve_options(method: Method, given: Mapping[str, Any], where: str) -> TrainingOptions:
     """The method's options with `given` in place of defaults; ConfigError with every problem found."""
+    # A method that gives a shared option another default loses the bounds written beside the first one, so
+    # shared options are held against both classes.
+    shared = {key: value for key, value in given.items() if key in TrainingOptions.model_fields}
+    problems = _problems(TrainingOptions, shared, where) + _problems(method.options_type, given, where)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return method.options_type.model_validate(dict(given), strict=True)
+
+
+def _problems(model: type[BaseModel], given: Mapping[str, Any], where: str) -> list[str]:
     try:
-        return method.options_type.model_validate(dict(given), strict=True)
+        model.model_validate(dict(given), strict=True)
     except ValidationError as error:
-        raise ConfigError(list(describe(error, method.options_type, where))) from error
+        return list(describe(error, model, where))
+    return []
 
 
 def describe(error: ValidationError, model: type[BaseModel], where: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,12 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 import eebench
 from eebench.backbones.checkpoints import BUNDLED, HUB_EXAMPLES, backbone_depth
 from eebench.cost.conventions import CONVENTIONS, DEFAULT_CONVENTION
-from eebench.errors import ConfigError, DataError, EebenchError, UnknownName, UserError, closest
+from eebench.errors import ConfigError, DataError, EebenchError, UnknownName, UserError
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import describe, merge, resolve_options
 from eebench.rules.base import Geometry, Rule
-from eebench.rules.catalogue import find_rule
+from eebench.rules.catalogue import rule_family
 from eebench.tasks.files import FileTask, file_task
 from eebench.tasks.metrics import find_metric
 from eebench.tasks.specs import TaskSpec, task_spec
@@ -167,6 +168,10 @@ DEEPEST = 1000
 """Layers assumed of a backbone that is not on this machine, to check thresholds that depend on the depth."""
 
 
+MISSPELT = 0.85
+"""Likeness from which a name is a misspelt one of ours; hub names such as roberta-base stay below."""
+
+
 class _Checker:
     """Resolves the names and options of a suite, collecting problems instead of stopping at the first."""
 
@@ -284,16 +289,24 @@ class _Checker:
             try:
                 yield backbone_depth(name) if is_local(name) else DEEPEST
             except EebenchError as error:
-                self.problems.append(f"{where}: {error}")
-            if not is_local(name) and closest(name, BUNDLED) is not None:
+                if name in BUNDLED:  # not installed here: a suite can be read all the same
+                    yield DEEPEST
+                else:
+                    self.problems.append(f"{where}: {error}")
+            if not is_local(name) and get_close_matches(name, BUNDLED, cutoff=MISSPELT):
                 self._note(UnknownName("backbone", name, [*BUNDLED, *HUB_EXAMPLES], where))
 
     def _rules(self, depth: int) -> Iterator[tuple[str, list[float] | None]]:
+        seen: set[object] = set()
         for name, grid in self.file.rules.items():
             try:
-                rule = find_rule(name, f"{self.path}: rules")
+                family = rule_family(name, f"{self.path}: rules")
                 if grid != "default":
-                    check_thresholds(rule, grid, Geometry(tuple(range(1, depth + 1)), 2))
+                    check_thresholds(family[0], grid, Geometry(tuple(range(1, depth + 1)), 2))
+                forms = {(rule.name, *rule.knobs.items()) for rule in family}
+                if seen & forms:
+                    raise UserError(f"'{name}' is there twice, once inside another rule; remove one.")
+                seen |= forms
                 yield name, None if grid == "default" else grid
             except UnknownName as error:
                 self._note(error)
@@ -318,7 +331,7 @@ def is_local(backbone: str) -> bool:
 
 def without_keys(problem: str) -> str:
     """A problem without its list of known keys, which differs from method to method."""
-    return problem.split(";")[0]
+    return problem.split(";", maxsplit=1)[0]
 
 
 def twice(values: Iterable[object]) -> list[object]:

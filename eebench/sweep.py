@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ from eebench.engine.local import Outcome
 from eebench.heads import HeadConfig, exit_heads
 from eebench.model import MultiExitModel
 from eebench.plan import Cell, Job
-from eebench.replay import CostTable, Replayed, exit_indices, replay
+from eebench.replay import CostTable, Replayed, defined, exit_indices, replay
 from eebench.rules.base import Rule
-from eebench.rules.catalogue import find_rule
+from eebench.rules.catalogue import rule_family
 from eebench.stats import aggregate_seeds, area_under_front, score_at_speedup, speedup_within
 from eebench.suites import CostEntry, Suite
 from eebench.tasks.metrics import METRICS, from_confusion, score
@@ -73,7 +74,7 @@ class Measured:
         """Measures the job's model on its skeleton; needs no weights."""
         skeleton = build_skeleton(job)
         cost = model_cost(skeleton)
-        full_depth, reference_cost = full_backbone(job)
+        full_depth, reference_cost = full_backbone(job.backbone, job.task.classes)
         lengths, column = accounting.columns(trace)
         full = full_flops(reference_cost, lengths, accounting.convention)
         return cls(trace, cost, accounting, full_depth, int(full[column.numpy()].sum()), job.task.metric)
@@ -87,11 +88,12 @@ class Measured:
         return CostTable(torch.from_numpy(costs), column)
 
 
-def full_backbone(job: Job) -> tuple[int, ModelCost]:
-    """Depth and component cost of the whole backbone with its ordinary single classifier."""
-    backbone = skeleton_backbone(job.backbone)
+@cache
+def full_backbone(name: str, classes: int) -> tuple[int, ModelCost]:
+    """Depth and component cost of the whole backbone `name` with its ordinary single classifier."""
+    backbone = skeleton_backbone(name)
     with torch.device("meta"):
-        heads = exit_heads(backbone, job.task.classes, HeadConfig(pooler="own"), (backbone.depth,))
+        heads = exit_heads(backbone, classes, HeadConfig(pooler="own"), (backbone.depth,))
     return backbone.depth, model_cost(MultiExitModel(backbone, dict(heads)))
 
 
@@ -131,6 +133,8 @@ def head_form(cell: Cell) -> dict[str, str]:
     """The exits' form, as results state it."""
     assert cell.job is not None
     head = cell.job.options.head
+    if head.attention != "none":
+        return {"head": f"{head.attention} attention", "pooling": "all tokens"}
     return {"head": f"{head.pooler} pooler", "pooling": head.pooling or backbone_pooling(cell.backbone)}
 
 
@@ -193,10 +197,10 @@ class Collector:
     def _points(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
             for name, grid in self.suite.rules.items():
-                rule = find_rule(name)
-                thresholds = fitting(rule, grid, measured.trace) if applies(rule, measured.trace) else []
-                for row in point_rows(measured, rule, thresholds) if thresholds else ():
-                    yield {**keys, "rule": name, "seed": outcome.cell.seed, **row}
+                for rule in rule_family(name):
+                    thresholds = fitting(rule, grid, measured.trace) if applies(rule, measured.trace) else []
+                    for row in point_rows(measured, rule, thresholds) if thresholds else ():
+                        yield {**keys, "rule": rule.name, "seed": outcome.cell.seed, **row}
 
     def _exits(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
@@ -259,10 +263,8 @@ def with_speedups(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def applies(rule: Rule, trace: Trace) -> bool:
-    """Whether a rule is worth sweeping: a model with one exit has only its fixed point."""
-    if trace.geometry.classes == 1 and not rule.regression:
-        return False
-    return len(trace.exit_layers) > 1 or rule.evaluates == "last"
+    """Whether a rule is worth sweeping: defined on the trace, and a model with one exit has only that point."""
+    return defined(rule, trace) and (len(trace.exit_layers) > 1 or rule.evaluates == "last")
 
 
 def fitting(rule: Rule, grid: Sequence[float] | None, trace: Trace) -> list[float]:

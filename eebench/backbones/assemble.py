@@ -109,7 +109,7 @@ def assemble(parts: Sequence[Path], pieces: Pieces, target: Path, advance: Advan
     all parts once while joining, then those of the files taken out. Raises ModelError when the parts are not the
     expected zip or `target` is something else, StorageError when the disk refuses.
     """
-    if all((target / name).is_file() for name in REQUIRED):
+    if is_model(target):
         return target
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise ModelError(f"{target} exists and is not this model; give another directory, or remove it.")
@@ -124,6 +124,11 @@ def assemble(parts: Sequence[Path], pieces: Pieces, target: Path, advance: Advan
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error}.") from error
     return target
+
+
+def is_model(directory: Path) -> bool:
+    """Whether `directory` has the files without which no backbone loads."""
+    return all((directory / name).is_file() for name in REQUIRED)
 
 
 def total_bytes(parts: Iterable[Path]) -> int:
@@ -159,7 +164,10 @@ def _take_out(joined: Path, folder: str, model: Path, advance: Advance) -> None:
             for name in (*REQUIRED, *OPTIONAL):
                 if f"{folder}/{name}" in held:
                     # Reading to the end compares the member's CRC.
-                    with archive.open(held[f"{folder}/{name}"]) as source, (model / name).open("wb") as target:
+                    with (
+                        archive.open(held[f"{folder}/{name}"]) as source,
+                        (model / name).open("wb") as target,
+                    ):
                         shutil.copyfileobj(source, target, CHUNK_BYTES)
                         target.flush()
                         os.fsync(target.fileno())

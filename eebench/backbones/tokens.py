@@ -84,7 +84,9 @@ class StockTokenizer:
         )
         ids = encoded["input_ids"]
         # Asked for by name: ALBERT has segments although its tokenizer does not list them among its outputs.
-        segments = encoded["token_type_ids"] if "token_type_ids" in encoded else [[0] * len(row) for row in ids]
+        segments = (
+            encoded["token_type_ids"] if "token_type_ids" in encoded else [[0] * len(row) for row in ids]
+        )
         return pack(ids, segments, self._tokenizer.pad_token_id)
 
 

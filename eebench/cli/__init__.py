@@ -44,6 +44,7 @@ def main() -> None:
     except EebenchError as error:
         typer.echo(f"error: {error}".replace("\n", "\nerror: "), err=True)
         sys.exit(2 if isinstance(error, UserError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to continue.", err=True)
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has turned Ctrl-C into this, and says nothing
+            typer.echo("interrupted; run the same command again to continue.", err=True)
+        raise

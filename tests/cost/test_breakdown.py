@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from eebench.cost.breakdown import HEAD_FORMS, Component, breakdown
@@ -128,3 +131,58 @@ def test_unknown_head_and_no_classes():
         rows_of("toy", "pool")
     with pytest.raises(UserError, match="needs classes, not 0"):
         rows_of("toy", classes=0)
+
+
+# Width 32, FFN 64, 2 layers: four projections of 32 x 32 and two FFN maps of 32 x 64 per layer.
+SIZES = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 64,
+         "vocab_size": 50}  # fmt: skip
+DISTILBERT_SIZES = {"dim": 32, "n_heads": 2, "n_layers": 2, "hidden_dim": 64, "vocab_size": 50}
+PROJECTIONS, FEED_FORWARD = 4 * 32 * 32, 2 * 32 * 64
+LAYER_PARAMETERS = PROJECTIONS + FEED_FORWARD + 4 * 32 + 64 + 32 + 2 * 2 * 32
+
+
+def rows_of_type(tmp_path: Path, kind: str, **sizes: int) -> dict[str, Component]:
+    plain = {"model_type": kind, **(DISTILBERT_SIZES if kind == "distilbert" else SIZES), **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    return rows_of(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "kind", ["bert", "albert", "roberta", "electra", "mpnet", "distilbert", "elasticbert"]
+)
+def test_layers_of_every_architecture_cost_the_same(tmp_path: Path, kind: str):
+    rows = rows_of_type(tmp_path, kind, **({"embedding_size": 32} if kind == "electra" else {}))
+    layer = rows["transformer layer"].operations
+    assert layer.linear(10) == 10 * (PROJECTIONS + FEED_FORWARD)
+    assert layer.matmul(10) == 2 * 10 * 10 * 32
+    assert rows["Q, K, V, O projections"].operations.linear(10) == 10 * PROJECTIONS
+    assert rows["feed-forward"].operations.linear(10) == 10 * FEED_FORWARD
+    assert rows["feed-forward"].parameters == FEED_FORWARD + 64 + 32
+    assert rows["transformer layer"].parameters == LAYER_PARAMETERS
+    layers = rows["whole model, an exit per layer"].operations.matmul(10)
+    assert layers == 2 * 2 * 10 * 10 * 32
+
+
+def test_narrow_embeddings_are_projected_by_the_embedding(tmp_path: Path):
+    albert = rows_of_type(tmp_path, "albert", embedding_size=8)
+    electra = rows_of_type(tmp_path, "electra", embedding_size=8)
+    tables = (50 + 512 + 2) * 8 + 2 * 8
+    for rows in (albert, electra):
+        assert rows["embedding"].operations.linear(10) == 10 * 8 * 32
+        assert rows["embedding"].parameters == tables + 8 * 32 + 32
+    pooler, head = 32 * 32 + 32, 2 * 32 + 2
+    # ALBERT's two layers are one set of weights.
+    whole = "whole model, one exit"
+    assert albert[whole].parameters == tables + 8 * 32 + 32 + LAYER_PARAMETERS + pooler + head
+    assert electra[whole].parameters == albert[whole].parameters + LAYER_PARAMETERS
+
+
+def test_a_layer_of_several_attentions_is_one_row(tmp_path: Path):
+    rows = rows_of_type(tmp_path, "albert", embedding_size=8, inner_group_num=2)
+    assert list(rows)[:3] == ["embedding", "transformer layer", "pooler"]
+    assert rows["transformer layer"].operations.linear(1) == 2 * (PROJECTIONS + FEED_FORWARD)
+
+
+def test_mpnets_position_bias_belongs_to_the_embedding(tmp_path: Path):
+    rows = rows_of_type(tmp_path, "mpnet")
+    assert rows["embedding"].parameters == (50 + 512) * 32 + 2 * 32 + 32 * 2

@@ -77,3 +77,33 @@ def test_unknown_name_without_a_network():
         patch.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(ModelError, match=r"unknown backbone 'bert-bse-uncased'.*'bert-base-uncased'"):
             backbone_config("bert-bse-uncased")
+
+
+def test_names_of_distilbert(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "distilbert", "dim": 50, "n_heads": 4}')
+    with pytest.raises(ModelError, match="dim 50 does not divide into 4 heads"):
+        backbone_config(str(tmp_path))
+    rewrite(tmp_path, dim=48, hidden_dim=0)
+    with pytest.raises(ModelError, match="hidden_dim is 0"):
+        backbone_config(str(tmp_path))
+    rewrite(tmp_path, hidden_dim=8, activation="gulp")
+    with pytest.raises(ModelError, match="unknown activation 'gulp'"):
+        backbone_config(str(tmp_path))
+
+
+def test_sizes_that_only_some_types_have(tmp_path: Path):
+    sizes = {"hidden_size": 48, "num_attention_heads": 4, "num_hidden_groups": 0}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "albert", **sizes}))
+    with pytest.raises(ModelError, match="num_hidden_groups is 0"):
+        backbone_config(str(tmp_path))
+
+
+def test_elasticbert_is_a_type_of_its_own(directory: Path):
+    rewrite(directory, model_type="elasticbert")
+    assert backbone_config(str(directory)).model_type == "elasticbert"
+
+
+def test_a_backbone_that_is_not_assembled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="eebench assemble mpnet-base"):
+        backbone_config("mpnet-base")

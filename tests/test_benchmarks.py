@@ -1,0 +1,176 @@
+"""The benchmark scripts run: on the toy task, as a user would call them. Nothing here is timed."""
+
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eebench.errors import DivergedError
+from eebench.store import Store
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+TRAINING = ("training", "--toy", "--rows", "96", "--rounds", "1", "--blocks", "2")
+
+
+@pytest.fixture
+def run(benchmark, capsys):
+    """`run("replay", "--toy")` calls the script's main; gives its exit code, what it printed, its complaints."""
+
+    def call(name, *options):
+        code = benchmark(name).main(options)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def measured(finished):
+    """The printed JSON, and its measures by name."""
+    code, printed, complaints = finished
+    assert code == 0, complaints
+    content = json.loads(printed)
+    return content, {one["name"]: one for one in content["measures"]}
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """`benchmark("replay")` is that script as a module."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def load(name):
+        return importlib.import_module(name)
+
+    yield load
+    for name in ("replay", "replay_memory", "training", "measuring"):
+        sys.modules.pop(name, None)
+
+
+def test_replay_compares_every_decision_and_times_both_ways(run, tmp_path):
+    finished = run("replay", "--toy", "--samples", "10", "--json", "--runs", str(tmp_path))
+    printed, measures = measured(finished)
+    assert printed["conditions"]["samples"] == 10
+    rows = {row["rule"]: row for row in printed["agreement"]}
+    assert list(rows) == ["entropy", "normalized-entropy", "max-prob", "patience", "budgeted"]
+    assert rows["entropy"]["decisions"] == 5 * 10
+    assert rows["budgeted"]["decisions"] == 2 * 10  # the toy backbone has two exits
+    assert measures["differing, not near a threshold"]["value"] == 0
+    assert measures["re-running / a further setting"]["bound"] == ">= 100,000"
+    assert measures["1,000 x re-running / (trace + replay of 1,000)"]["value"] > 0
+
+
+def test_a_decision_that_differs_is_found(benchmark, monkeypatch, tmp_path):
+    replay, measuring = benchmark("replay"), benchmark("measuring")
+    subject = measuring.Subject("quickstart", None, None, 42, True, torch.device("cpu"))
+    trained = replay.load(subject, "joint", Store(tmp_path), 12)
+    assert replay.agreement(trained, "budgeted").wrong == 0
+    # The trace of another model: it answers the opposite at every exit.
+    other = replace(trained, trace=replace(trained.trace, logits=-trained.trace.logits))
+    found = replay.agreement(other, "budgeted")
+    assert found.decisions == 24 and found.differing == 24
+    assert found.wrong == found.differing - found.near > 0
+
+
+def test_parity_alone_prints_no_times(run, tmp_path):
+    code, printed, _ = run("replay", "--toy", "--samples", "4", "--parity-only", "--runs", str(tmp_path))
+    assert code == 0
+    assert "agreement" in printed and "re-running" not in printed
+
+
+@pytest.mark.parametrize(
+    "script", [("replay", "--method", "jont"), ("training", "--task", "rottten_tomatoes")]
+)
+def test_a_mistake_is_one_line(run, script):
+    code, printed, complaints = run(*script)
+    assert (code, printed) == (2, "")
+    assert complaints.startswith("unknown ") and "did you mean" in complaints
+    assert len(complaints.splitlines()) == 1
+
+
+def test_settings_are_spread_over_a_grid(benchmark):
+    spread = benchmark("replay").spread
+    assert spread([float(value) for value in range(9)], 5) == [0, 2, 4, 6, 8]
+    assert spread([1.0, 2.0], 5) == [1.0, 2.0]
+
+
+def test_training_compares_loops_and_methods(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed, measures = measured(run(*TRAINING, "--json"))
+    assert printed["conditions"]["rows"] == 96 and printed["conditions"]["epochs"] == 1
+    for name in ("Hugging Face Trainer", "eebench finetune", "finetune: one step", "gaml: one step"):
+        assert measures[name]["value"] > 0
+    bounds = {name: one["bound"] for name, one in measures.items() if one["bound"]}
+    assert bounds == {
+        "eebench / Hugging Face, examples/s": ">= 1.2",
+        "joint / finetune, one step": "<= 1.15",
+        "gaml / finetune, one step": "<= 1.9",
+    }
+    assert list(tmp_path.iterdir()) == []  # neither loop leaves anything behind
+
+
+def test_both_loops_train_the_same_module_on_the_same_rows(benchmark):
+    training, measuring = benchmark("training"), benchmark("measuring")
+    subject = measuring.Subject("quickstart", None, None, 42, True, torch.device("cpu"))
+    job = subject.jobs(["finetune"])[0]
+    work = training.Work(job, job.data.splits["train"].head(20), 1, torch.device("cpu"))
+    table = training.stock_dataset(job, work.rows)
+    examples = training.tokenised(job, work.rows)
+    assert len(table) == 20 and table["labels"] == examples.labels.tolist()
+    for row, tokens in enumerate(table["input_ids"]):
+        assert tokens == examples.encoded.batch(np.array([row])).input_ids[0].tolist()
+    collated = training.DataCollatorWithPadding(training.padding_tokenizer("toy"))(
+        [table[0], table[1], table[2]]
+    )
+    model = work.model(1).eval()
+    with torch.no_grad():
+        theirs = training.ForStockTrainer(model)(**collated)
+        ours = model(examples.encoded.batch(np.arange(3))).logits[-1]
+    torch.testing.assert_close(theirs["logits"], ours)
+    assert theirs["loss"].item() == pytest.approx(
+        torch.nn.functional.cross_entropy(ours, collated["labels"]).item()
+    )
+
+
+def test_a_loop_that_fails_is_heard_and_leaves_no_thread_waiting(benchmark, tmp_path):
+    training, measuring = benchmark("training"), benchmark("measuring")
+    subject = measuring.Subject("quickstart", None, None, 42, True, torch.device("cpu"))
+    job = subject.jobs(["finetune"])[0]
+    broken = replace(job, options=job.options.model_copy(update={"lr": 1e30}))
+    work = training.Work(broken, job.data.splits["train"], 1, torch.device("cpu"))
+    with (
+        training.PausedLoop(work, tmp_path) as loop,
+        pytest.raises(DivergedError, match="not finite"),
+    ):
+        loop.block()
+
+
+def test_replay_memory_runs_as_a_script_and_states_its_peak(tmp_path):
+    options = ("--samples", "2000", "--exits", "3", "--settings", "50", "--json")
+    command = [sys.executable, str(FOLDER / "replay_memory.py"), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    printed, measures = measured((done.returncode, done.stdout, done.stderr))
+    assert printed["conditions"]["trace"] == "2,000 samples x 3 exits x 2 classes"
+    assert 0.05 < measures["peak memory after patience"]["value"] < 2.0
+    assert measures["entropy: 50 settings"]["bound"] == "<= 120"
+
+
+def test_a_synthetic_trace_is_the_same_again_and_grows_surer(benchmark):
+    memory = benchmark("replay_memory")
+    trace = memory.synthetic_trace(3000, 4, 2)
+    assert trace.logits.shape == (4, 3000, 2) and trace.labels.unique().tolist() == [0, 1]
+    assert torch.equal(trace.logits, memory.synthetic_trace(3000, 4, 2).logits)
+    spreads = trace.logits.std(dim=(1, 2))
+    assert (spreads.diff() > 0.5).all()
+
+
+def test_a_missed_bound_says_so(benchmark):
+    measuring = benchmark("measuring")
+    slow = measuring.Measure("ratio", 1.1, "x", at_least=1.2)
+    assert (slow.bound, slow.met, measuring.verdict(slow)) == (">= 1.2", False, "NO")
+    big = measuring.Measure("peak", 2.5, "GB", at_most=2.0)
+    assert (big.bound, big.met) == ("<= 2", False)
+    assert measuring.verdict(measuring.Measure("time", 1.0, "s")) == ""

@@ -1,0 +1,139 @@
+import pytest
+
+from eebench.errors import ConfigError, DataError, UserError
+from eebench.methods.catalogue import find_method
+from eebench.options import resolve_options
+from eebench.plan import Planner, allowed, check_only, in_order, parse_only
+from eebench.suites import MethodChoice, load_suite
+from eebench.tasks.specs import task_spec
+from eebench.toy import toy_data, toy_task
+
+
+@pytest.fixture
+def suite(toy_suite):
+    return load_suite(str(toy_suite))
+
+
+def choice(name, **options):
+    method = find_method(name)
+    return MethodChoice(label=name, method=method, options=resolve_options(method, options, "test"))
+
+
+def test_a_plan_has_every_cell_and_every_run_once(suite):
+    plan = Planner(None, "fp32").plan(suite)
+    assert [(cell.label, cell.seed) for cell in plan.cells][:3] == [
+        ("finetune", 1),
+        ("finetune", 2),
+        ("first-1", 1),
+    ]
+    assert len(plan.cells) == 10
+    # pabee and shallow-deep are one run; deebert brings a fine-tuned one of its own recipe
+    assert [(job.method.name, job.seed) for job in plan.jobs] == [
+        ("finetune", 1), ("finetune", 2), ("first-k", 1), ("first-k", 2), ("pabee", 1), ("pabee", 2),
+        ("finetune", 1), ("deebert", 1), ("finetune", 2), ("deebert", 2),
+    ]  # fmt: skip
+    by_label = {(cell.label, cell.seed): cell.job for cell in plan.cells}
+    assert by_label["pabee", 1].spec.key == by_label["shallow-deep", 1].spec.key
+    assert plan.cells[0].title == plan.jobs[0].title == "finetune on moods, toy, seed 1"
+
+
+def test_needs_share_task_backbone_seed_and_options(toy_job):
+    job = toy_job("deebert", lr=7e-4)
+    needed = job.needs["finetuned"]
+    assert (needed.task, needed.backbone, needed.seed) == (job.task, job.backbone, job.seed)
+    assert (needed.options.lr, needed.options.max_length) == (7e-4, 16)
+    assert job.spec.needs == {"finetuned": needed.spec.key}
+    assert [found.method.name for found in in_order([job, needed, job])] == ["finetune", "deebert"]
+
+
+def test_the_key_follows_from_what_determines_the_result(toy_job):
+    key = toy_job("pabee").spec.key
+    assert toy_job("pabee").spec.key == key
+    assert (
+        len(
+            {
+                key,
+                *(
+                    toy_job("pabee", **change).spec.key
+                    for change in ({"seed": 2}, {"lr": 1e-3}, {"epochs": 1})
+                ),
+            }
+        )
+        == 4
+    )
+    assert toy_job("pabee", max_length=16).spec.key == key  # the task's own length, said aloud
+    assert toy_job("pabee", precision="bf16").spec.key != key
+
+
+def test_auto_precision_is_settled_by_the_device():
+    for precision in ("fp32", "bf16"):
+        planner = Planner(None, precision)
+        planner.remember(toy_data())
+        cell = planner.cell(choice("deebert"), "toy", toy_task(), 1)
+        assert cell.job.options.precision == cell.job.needs["finetuned"].options.precision == precision
+    cell = planner.cell(choice("joint", precision="fp32"), "toy", toy_task(), 1)
+    assert cell.job.options.precision == "fp32"
+
+
+def test_missing_data_leave_a_cell_with_the_reason(tmp_path):
+    planner = Planner(tmp_path, "fp32")
+    cell = planner.cell(choice("joint"), "toy", task_spec("rte"), 1)
+    assert cell.job is None and cell.problem.startswith(f"no files of rte in {tmp_path}")
+    with pytest.raises(DataError) as first:
+        planner.data(task_spec("rte"))
+    with pytest.raises(DataError) as second:
+        planner.data(task_spec("rte"))
+    assert first.value is second.value  # looked for once
+
+
+def test_what_cannot_be_is_refused_with_all_reasons(suite, tmp_path):
+    wanted = suite.model_copy(
+        update={"choices": [choice("first-k", k=3), choice("gaml"), choice("joint")],
+                "tasks": [*suite.tasks, task_spec("stsb")]}
+    )  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        Planner(tmp_path, "fp32").plan(wanted)
+    assert caught.value.problems == [
+        "k=3 layers asked of 'toy', which has 2; choose 1..2.",
+        "method 'gaml' is not defined for regression (stsb); use joint.",
+    ]
+
+
+def test_only_cuts_the_plan(suite):
+    planner = Planner(None, "fp32")
+    cells = planner.plan(suite, parse_only("method=first-k,method=pabee,seed=2")).cells
+    assert [(cell.label, cell.seed) for cell in cells] == [("first-1", 2), ("pabee", 2)]
+    assert len(planner.plan(suite, parse_only("task=moods,backbone=toy")).cells) == 10
+    two = suite.model_copy(update={"choices": [choice("joint")], "seeds": [1, 2]})
+    assert not allowed(parse_only("seed=3"), two.choices[0], "toy", two.tasks[0], 1)
+
+
+def test_only_as_text():
+    assert parse_only("") == {}
+    assert parse_only("method=gaml,task=rte,task=mrpc") == {"method": {"gaml"}, "task": {"rte", "mrpc"}}
+    for text in ("gaml", "methods=gaml", "method=gaml,rte"):
+        with pytest.raises(
+            UserError, match=r"--only .*: write it as key=value with key one of method, task, backbone"
+        ):
+            parse_only(text)
+    with pytest.raises(UserError, match="--only ,: write it as key=value"):
+        parse_only(",")
+
+
+def test_values_the_suite_does_not_have_are_named(suite):
+    check_only(parse_only("method=first-1,method=first-k"), suite)
+    with pytest.raises(ConfigError) as caught:
+        check_only(parse_only("method=pabbe,method=pabee,task=rte,seed=3"), suite)
+    assert caught.value.problems == [
+        "--only method=pabbe: not in suite 'moods'; did you mean 'pabee'?  it has finetune, first-1, first-k, "
+        "pabee, shallow-deep, deebert.",
+        "--only task=rte: not in suite 'moods'; it has moods.",
+        "--only seed=3: not in suite 'moods'; it has 1, 2.",
+    ]
+
+
+def test_a_combination_that_is_empty(suite):
+    one = suite.model_copy(update={"choices": [choice("joint")]})
+    assert Planner(None, "fp32").plan(one, {"method": {"joint"}, "seed": {"1"}}).cells
+    with pytest.raises(UserError, match="--only leaves nothing to run; `eebench status --suite moods`"):
+        Planner(None, "fp32").plan(one.model_copy(update={"seeds": []}), {"method": {"joint"}})

@@ -1,0 +1,53 @@
+import json
+from dataclasses import replace
+from importlib.metadata import version
+
+import eebench
+from eebench.engine.local import Outcome
+from eebench.plan import Planner
+from eebench.provenance import LIBRARIES, provenance, title
+from eebench.suites import load_suite
+
+
+def test_inputs_versions_and_settings(toy_suite):
+    suite = load_suite(str(toy_suite))
+    cells = Planner(None, "fp32").plan(suite).cells
+    found = provenance(suite, [Outcome(cell, "ok") for cell in cells])
+    assert found["suite"] == {"name": "moods", "description": "two methods on the toy task"}
+    job = cells[0].job
+    assert found["backbones"] == {"toy": job.spec.backbone} and len(job.spec.backbone) == 64
+    assert found["tasks"] == {
+        "moods": {"data": job.data.fingerprint, "metric": "accuracy", "dev": 48, "train": 96}
+    }
+    assert found["rules"] == {"budgeted": "default", "entropy": [0.0, 0.3, 0.6], "patience": "default"}
+    assert found["seeds"] == [1, 2] and found["cost"] == {"convention": "full_2mac", "length": 128}
+    first = found["methods"]["first-1"]
+    assert (first["method"], first["title"], first["options"]["k"]) == (
+        "first-k",
+        "First k layers (first-1)",
+        1,
+    )
+    assert found["methods"]["shallow-deep"]["recipe"] == found["methods"]["pabee"]["recipe"] == "pabee"
+    assert found["versions"]["eebench"] == eebench.__version__
+    assert {name: found["versions"][name] for name in LIBRARIES} == {
+        name: version(name) for name in LIBRARIES
+    }
+
+
+def test_neither_place_nor_time_is_in_it(toy_suite):
+    suite = load_suite(str(toy_suite))
+    outcomes = [Outcome(cell, "ok") for cell in Planner(None, "fp32").plan(suite).cells]
+    text = json.dumps(provenance(suite, outcomes))
+    assert str(toy_suite.parent) not in text and text == json.dumps(provenance(suite, outcomes))
+
+
+def test_cells_without_data_leave_no_trace_of_their_task(toy_suite):
+    suite = load_suite(str(toy_suite))
+    cells = [replace(cell, job=None) for cell in Planner(None, "fp32").plan(suite).cells]
+    found = provenance(suite, [Outcome(cell, "failed", "no data") for cell in cells])
+    assert found["tasks"] == found["backbones"] == {} and len(found["methods"]) == 5
+
+
+def test_titles_name_the_label_where_it_says_more():
+    assert title("PABEE", "pabee", "pabee") == "PABEE"
+    assert title("PABEE", "pabee-slow", "pabee") == "PABEE (pabee-slow)"

@@ -1,0 +1,211 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from eebench.errors import ConfigError, UnknownName
+from eebench.rules.base import Geometry
+from eebench.rules.catalogue import find_rule
+from eebench.suites import (
+    check_thresholds,
+    find_suite,
+    is_local,
+    load_suite,
+    suite_names,
+    twice,
+    without_keys,
+)
+
+HEAD = "backbones: [toy]\ntasks: [rte]\n"
+
+
+@pytest.fixture
+def problems(tmp_path, monkeypatch):
+    """`problems(text)` are the mistakes found in that suite, each without its list of known keys."""
+    monkeypatch.chdir(tmp_path)
+
+    def find(text):
+        Path("s.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError) as caught:
+            load_suite("s.yaml")
+        return caught.value.problems
+
+    return find
+
+
+def test_a_suite_is_read_with_its_methods_expanded(toy_suite):
+    suite = load_suite(str(toy_suite))
+    assert (suite.name, suite.description) == ("moods", "two methods on the toy task")
+    assert [choice.label for choice in suite.choices] == [
+        "finetune",
+        "first-1",
+        "pabee",
+        "shallow-deep",
+        "deebert",
+    ]
+    assert all((choice.options.epochs, choice.options.lr) == (2, 5e-3) for choice in suite.choices)
+    assert suite.rules == {"budgeted": None, "entropy": [0.0, 0.3, 0.6], "patience": None}
+    (task,) = suite.tasks
+    assert (task.name, task.labels, task.metric) == ("moods", ("negative", "positive"), "accuracy")
+    assert (suite.seeds, suite.protocol) == ([1, 2], "paper")
+    assert (suite.cost.convention, suite.cost.length) == ("full_2mac", 128)
+
+
+def test_options_beat_defaults_and_each_beats_both(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        HEAD + "defaults: {lr: 1e-4, head: {pooler: none}}\nmethods:\n"
+        "  - {name: joint, label: slow, options: {lr: 1e-5, epochs: 2}}\n"
+        "  - {name: first-k, options: {lr: 1e-5}, each: {k: [1, 2], lr: [3]}}\n",
+        encoding="utf-8",
+    )
+    slow, one, two = load_suite(str(path)).choices
+    assert (slow.label, slow.options.lr, slow.options.epochs, slow.options.head.pooler) == (
+        "slow",
+        1e-5,
+        2,
+        "none",
+    )
+    assert (one.label, one.options.k, two.label, two.options.k) == ("first-1", 1, "first-2", 2)
+    assert one.options.lr == 3.0
+
+
+def test_suites_are_found_by_name_here_and_beside_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "quickstart" in suite_names()
+    Path("suites").mkdir()
+    Path("suites", "mine.yaml").write_text("", encoding="utf-8")
+    Path("suites", "quickstart.yaml").write_text("", encoding="utf-8")
+    assert suite_names().count("quickstart") == 1 and suite_names() == sorted(suite_names())
+    assert find_suite("mine") == find_suite("suites/mine.yaml") == Path("suites", "mine.yaml")
+    assert find_suite("quickstart") == Path("suites", "quickstart.yaml")
+    with pytest.raises(UnknownName, match="unknown suite 'quikstart'; did you mean 'quickstart'"):
+        find_suite("quikstart")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + "methods: [pabbe]", "unknown method 'pabbe' in s.yaml: methods[0]; did you mean 'pabee'?"),
+        ("backbones: [toy]\ntasks: [joy, rtee]\nmethods: [joint]",
+         "unknown task 'rtee' in s.yaml: tasks[1]; did you mean 'rte'?"),
+        ("backbones: [minilm-l7]\ntasks: [rte]\nmethods: [joint]",
+         "unknown backbone 'minilm-l7' in s.yaml: backbones[0]; did you mean 'minilm-l6'?"),
+        ("backbones: [toy, ./nowhere]\ntasks: [rte]\nmethods: [joint]", "s.yaml: backbones[1]: no directory ./nowhere"),
+        (HEAD + "methods: [joint]\nrules: {entropi: default}",
+         "unknown rule 'entropi' in s.yaml: rules; did you mean 'entropy'?"),
+        (HEAD + "methods: [joint]\ncost: {convention: full_2mak}",
+         "unknown convention 'full_2mak' in s.yaml: cost; did you mean 'full_2mac'?"),
+        (HEAD + "methods: [joint]\nseed: [1]", "unknown key 'seed' in s.yaml; did you mean 'seeds'?"),
+        (HEAD + "methods: [joint]\n1: 2", "s.yaml: [1]: Keys should be strings"),
+        (HEAD + "methods: [joint]\nseeds: [one]", "s.yaml: seeds[0]: Input should be a valid integer (got 'one')."),
+        (HEAD + "methods: [joint]\nname: ../up", "s.yaml: name: String should match pattern"),
+        (HEAD + "methods: [joint]\nprotocol: best", "s.yaml: protocol: Input should be 'paper' (got 'best')."),
+        (HEAD + "methods: [joint]\ncost: {length: 0}", "s.yaml: cost.length: write a number of tokens, 1 or"),
+        (HEAD + "methods: [joint]\ncost: {lenth: 9}", "unknown key 'cost.lenth' in s.yaml; did you mean 'length'?"),
+        (HEAD, "missing key 'methods' in s.yaml."),
+        (HEAD + "methods: []", "s.yaml: methods: List should have at least 1 item"),
+        (HEAD + "methods: [3]", "s.yaml: methods[0]: write a name, or a mapping with name, label, options"),
+        (HEAD + "methods: [{nme: joint}]", "unknown key 'nme' in s.yaml: methods[0]; did you mean 'name'?"),
+        (HEAD + "methods: [{name: joint, options: {lr: fast}}]",
+         "s.yaml: methods[0] (joint): lr: Input should be a valid number (got 'fast')."),
+        (HEAD + "methods: [{name: joint, options: {epoch: 1}}]",
+         "unknown key 'epoch' in s.yaml: methods[0] (joint); did you mean 'epochs'?"),
+        (HEAD + "methods: [{name: first-k, each: {k: []}}]",
+         "s.yaml: methods[0] (first-k): each: 'k' lists no value; give one or more."),
+        (HEAD + "methods: [joint, joint]", "s.yaml: methods: two entries are called 'joint'; give one a `label:`."),
+        (HEAD + "methods: [joint]\nseeds: [1, 2, 1]", "s.yaml: seeds: '1' is listed twice; remove one."),
+        ("backbones: [toy, toy]\ntasks: [rte]\nmethods: [joint]", "s.yaml: backbones: 'toy' is listed twice"),
+        ("backbones: [toy]\ntasks: [rte, rte]\nmethods: [joint]", "s.yaml: tasks: 'rte' is listed twice"),
+        ("backbones: [toy]\ntasks: [{name: rte, train: a.csv, dev: b.csv, text: [t], label: l, labels: [a, b]}]\n"
+         "methods: [joint]", "s.yaml: tasks[0]: task name 'rte' is taken by a built-in task"),
+        ("backbones: [toy]\ntasks: [{name: x, train: a.csv, dev: b.csv, text: [t], label: l, metric: acuracy}]\n"
+         "methods: [joint]", "unknown metric 'acuracy' in s.yaml: tasks[0]; did you mean 'accuracy'?"),
+        ("backbones: [toy]\ntasks: [{name: x, train: a.csv, dev: b.csv, text: t, label: l}]\nmethods: [joint]",
+         "s.yaml: tasks[0]: text: Input should be a valid list (got 't')."),
+        ("backbones: [toy]\ntasks: [7]\nmethods: [joint]", "s.yaml: tasks[0]: write a name, or a mapping with"),
+    ],
+)  # fmt: skip
+def test_each_mistake_has_its_place(problems, text, message):
+    assert any(problem.startswith(message) for problem in problems(text)), problems(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("entropy: [0.1, -1]", r"entropy: S=-1 is outside 0\.\.inf; choose a value in that range\.$"),
+        ("entropy: [.nan]", r"entropy: S=nan is outside"),
+        ("max-prob: [high]", r"max-prob: write default, or a list of numbers such as .* \(got \['high'\]\)\.$"),
+        ("max-prob: [true]", r"max-prob: write default"),
+        ("max-prob: 0.5", r"max-prob: write default.*\(got 0\.5\)"),
+        ("max-prob: defualt", r"max-prob: write default.*\(got 'defualt'\)"),
+        ("max-prob: []", r"max-prob: write default"),
+        ("max-prob:", r"max-prob: write default.*\(got None\)"),
+        ("patience: [1, 3]", r"patience: patience=3 is outside 1\.\.2"),
+        ("budgeted: [0]", r"budgeted: exit=0 is outside 1\.\.2"),
+        ("patient-confident: default, patient-confident;t=3: [0.1]", r"'patient-confident;t=3' is there twice"),
+        ("patient-confident;u=3: [0.1]", r"rule 'patient-confident' has no knob 'u'"),
+        ("entropy: [0.1, 0.1]", r"entropy: S=0\.1 is listed twice; remove one\.$"),
+    ],
+)  # fmt: skip
+def test_thresholds_are_checked_before_anything_is_trained(problems, rule, message):
+    (problem,) = problems(HEAD + f"methods: [joint]\nrules: {{{rule}}}")
+    assert re.match(r"^s\.yaml: rules: " + message, problem)
+
+
+def test_the_deepest_backbone_bounds_the_thresholds():
+    check_thresholds(find_rule("patience"), [1, 12], Geometry(tuple(range(1, 13)), 2))
+
+
+def test_a_backbone_on_the_hub_is_not_looked_up(tmp_path):
+    path = tmp_path / "s.yaml"
+    text = "backbones: [toy, somebody/bert]\ntasks: [rte]\nmethods: [joint]\nrules: {patience: [9]}"
+    path.write_text(text, encoding="utf-8")
+    assert load_suite(str(path)).rules == {"patience": [9]}
+    for name in ("roberta-base", "microsoft/mpnet-base", "bert-base-uncased", "somebody/minilm-l6"):
+        path.write_text(text.replace("somebody/bert", name), encoding="utf-8")
+        assert load_suite(str(path)).backbones == ["toy", name]
+    assert not is_local("somebody/bert") and not is_local("bert-base-uncased")
+    assert is_local("toy") and is_local("./x") and is_local(str(tmp_path))
+
+
+def test_mistakes_of_form_and_of_name_come_together(problems):
+    found = problems(
+        "backbones: []\ntasks: [rtee, 4]\nmethods: [pabbe, {nme: x}]\nseeds: one\nrules: {entropi: default}\n"
+        "cost: {convention: best}\nextra: 1\n"
+    )
+    starts = [
+        "s.yaml: backbones: List", "s.yaml: seeds: Input", "unknown key 'extra'", "missing key 'name'",
+        "unknown method 'pabbe' in s.yaml: methods[0]", "unknown key 'nme' in s.yaml: methods[1]",
+        "unknown task 'rtee'", "s.yaml: tasks[1]: write a name", "unknown rule 'entropi'",
+        "unknown convention 'best'",
+    ]  # fmt: skip
+    assert len(found) == len(starts)
+    assert all(any(problem.startswith(start) for problem in found) for start in starts)
+
+
+def test_a_mistake_in_defaults_is_told_once_and_there(problems):
+    found = problems(
+        HEAD
+        + "defaults: {epocs: 2, lr: fast}\nmethods: [joint, pabee, {name: deebert, options: {epochs: 0}}]"
+    )
+    assert [without_keys(problem) for problem in found] == [
+        "s.yaml: defaults: lr: Input should be a valid number (got 'fast').",
+        "unknown key 'epocs' in s.yaml: defaults",
+        "s.yaml: methods[2] (deebert): epochs: Input should be greater than or equal to 1 (got 0).",
+    ]
+
+
+def test_a_missing_data_file_is_left_to_the_cells_but_a_wrong_column_is_not(toy_suite):
+    text = toy_suite.read_text(encoding="utf-8")
+    toy_suite.write_text(text.replace("train.csv", "gone.csv"), encoding="utf-8")
+    (task,) = load_suite("moods.yaml").tasks
+    assert task.classes == 2
+    toy_suite.write_text(text.replace("label: label", "label: lable"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^moods.yaml: tasks\[0\]: train.csv:1: no column 'lable'"):
+        load_suite("moods.yaml")
+
+
+def test_twice():
+    assert twice([3, 1, 3, 2, 1, 3]) == [3, 1]
+    assert twice("abc") == []

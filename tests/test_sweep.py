@@ -1,0 +1,202 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+from eebench.cli.progress import PlanProgress
+from eebench.cost.conventions import convention
+from eebench.cost.operations import ModelCost, Operations, Polynomial
+from eebench.engine.local import Outcome, run_plan
+from eebench.errors import UserError
+from eebench.plan import Planner, parse_only
+from eebench.replay import replay
+from eebench.rules.catalogue import find_rule
+from eebench.suites import CostEntry, load_suite
+from eebench.sweep import (
+    Accounting,
+    Collector,
+    Measured,
+    aggregate,
+    applies,
+    fitting,
+    full_backbone,
+    point_rows,
+    scores_of,
+    with_speedups,
+)
+from eebench.trace import Trace
+
+
+def trace_of(logits, labels, lengths=(3, 5, 3, 7)):
+    tensor = torch.tensor(logits, dtype=torch.float32)
+    rows = torch.arange(len(labels))
+    return Trace(tuple(range(1, len(logits) + 1)), tensor, torch.tensor(labels), torch.tensor(lengths), rows)
+
+
+# The first two samples are sure at exit 1, the second of them wrongly; exit 2 is always right.
+TRACE = trace_of(
+    [[[5, 0], [5, 0], [0.1, 0], [0, 0.1]], [[5, 0], [0, 5], [0, 5], [0, 5]]],
+    [0, 1, 1, 1],
+)
+COST = ModelCost(
+    embedding=Operations(Polynomial(10)),
+    layers=(Operations(Polynomial(100), layers=1),) * 2,
+    exits={1: Operations(Polynomial(5)), 2: Operations(Polynomial(5))},
+    classifier=Operations(Polynomial(7)),
+)
+MEASURED = Measured(TRACE, COST, Accounting(convention("linear_mac"), 128), 2, 4 * 217, "accuracy")
+
+
+def test_points_by_hand():
+    never, early = point_rows(MEASURED, find_rule("max-prob"), [1.01, 0.9])
+    assert never == {
+        "setting": "q=1.01", "score": 1.0, "mean_exit": 2.0, "flops": 10 + 200 + 10, "full_depth": 2,
+        "full_flops": 217.0,
+    }  # fmt: skip
+    assert (early["setting"], early["score"], early["mean_exit"]) == ("q=0.9", 0.75, 1.5)
+    assert early["flops"] == (2 * (10 + 100 + 5) + 2 * 220) / 4
+    last, first = point_rows(MEASURED, find_rule("budgeted"), [2, 1])
+    assert (last["score"], last["flops"]) == (1.0, 10 + 200 + 5)  # heads that are passed are not paid
+    assert (first["score"], first["flops"], first["mean_exit"]) == (0.5, 115, 1.0)
+
+
+def test_speed_ups_are_ratios_of_means():
+    points = with_speedups(pd.DataFrame(point_rows(MEASURED, find_rule("max-prob"), [0.9])))
+    assert points["speedup_layers"].tolist() == [2 / 1.5]
+    assert points["speedup_flops"].tolist() == [217 / 167.5]
+
+
+def test_a_setting_out_of_bounds_is_refused():
+    with pytest.raises(UserError, match=r"entropy: S=-1 is outside 0\.\.inf"):
+        point_rows(MEASURED, find_rule("entropy"), [-1])
+
+
+def test_lengths_charged():
+    real = Accounting.of(CostEntry(convention="linear_2mac", length="real"))
+    distinct, column = real.columns(TRACE)
+    assert (distinct.tolist(), column.tolist(), real.name) == ([3, 5, 7], [0, 1, 0, 2], "linear_2mac@real")
+    padded = Accounting.of(CostEntry(length=64))
+    distinct, column = padded.columns(TRACE)
+    assert (distinct.tolist(), column.tolist(), padded.name) == ([64], [0, 0, 0, 0], "full_2mac@64")
+
+
+def test_each_sample_pays_for_its_own_length():
+    per_token = replace(COST, layers=(Operations(Polynomial(0, 1), layers=1),) * 2)
+    measured = replace(MEASURED, cost=per_token, accounting=Accounting(convention("linear_mac"), None))
+    (row,) = point_rows(measured, find_rule("max-prob"), [0.9])
+    # lengths 3 and 5 leave after one layer and one head, 3 and 7 after two of each
+    assert row["flops"] == ((15 + 3) + (15 + 5) + (20 + 2 * 3) + (20 + 2 * 7)) / 4
+
+
+def test_correlations_are_scored_from_the_answers():
+    trace = trace_of([[[1.0], [2.0], [3.0], [2.0]], [[1.0], [2.0], [3.0], [4.0]]], [1.0, 2.0, 3.0, 4.0])
+    measured = replace(MEASURED, trace=trace, metric="pearson")
+    rows = point_rows(measured, find_rule("budgeted"), [1, 2])
+    # deviations (-1.5, -.5, .5, 1.5) and (-1, 0, 1, 0): 2 / sqrt(5 * 2)
+    assert [row["score"] for row in rows] == pytest.approx([2 / np.sqrt(10), 1.0])
+    assert rows[0]["mean_exit"] == 1.0
+
+
+def test_scores_from_counts_equal_scores_from_answers():
+    replayed_rows = [row["score"] for row in point_rows(MEASURED, find_rule("entropy"), [0.0, 0.1, 1.0])]
+    assert replayed_rows == [1.0, 0.75, 0.5]
+    replayed = replay(find_rule("entropy"), TRACE, [0.0, 0.1, 1.0])
+    matthews = scores_of(replayed, replace(MEASURED, metric="matthews"), [0.0, 0.1, 1.0])
+    # at S=0.1 one of three positives is missed: tp 2, tn 1, fn 1 -> 2 / sqrt(2 * 3 * 1 * 2)
+    assert matthews == pytest.approx([1.0, 2 / np.sqrt(12), (1 * 1) / np.sqrt(1 * 3 * 1 * 3)])
+
+
+def test_which_rules_apply():
+    static = replace(TRACE, exit_layers=(2,), logits=TRACE.logits[1:])
+    regression = trace_of([[[1.0]] * 4] * 2, [1.0] * 4)
+    assert applies(find_rule("entropy"), TRACE) and applies(find_rule("budgeted"), TRACE)
+    assert applies(find_rule("budgeted"), static) and not applies(find_rule("entropy"), static)
+    assert applies(find_rule("budgeted"), regression) and not applies(find_rule("entropy"), regression)
+
+
+def test_a_grid_is_cut_to_what_the_model_can_do():
+    static = replace(TRACE, exit_layers=(2,), logits=TRACE.logits[1:])
+    assert fitting(find_rule("budgeted"), None, TRACE) == [2.0, 1.0]
+    assert fitting(find_rule("budgeted"), [1, 6], TRACE) == [1.0]
+    assert fitting(find_rule("budgeted"), [6, 12], static) == [2.0]
+    assert fitting(find_rule("patience"), [3, 2, 1], TRACE) == [2, 1]
+    assert fitting(find_rule("patience"), [7], TRACE) == []
+
+
+def test_seeds_are_averaged_with_their_deviation():
+    keys = {"task": "t", "backbone": "b", "method": "m", "split": "dev", "metric": "accuracy", "head": "h",
+            "pooling": "p", "exit": 1}  # fmt: skip
+    table = aggregate(pd.DataFrame([{**keys, "score": 0.8}, {**keys, "score": 0.9}]), ["exit"], ["score"])
+    assert table["score_mean"].tolist() == pytest.approx([0.85])
+    assert table["score_std"].tolist() == pytest.approx([0.1 / np.sqrt(2)])
+    assert table["seeds"].tolist() == [2]
+    assert aggregate(pd.DataFrame(), ["exit"], ["score"]).empty
+
+
+def test_the_reference_is_the_whole_backbone_with_one_classifier():
+    depth, cost = full_backbone("toy", 2)
+    assert depth == 2 and list(cost.exits) == [2]
+    # per layer and token: 4 maps of 32 x 32, 2 of 32 x 64
+    assert cost.layers[0].linear(10) == 10 * (4 * 32 * 32 + 2 * 32 * 64)
+
+
+@pytest.fixture
+def outcomes(toy_suite, executor):
+    """The suite and the outcomes of its cells, the static methods and pabee alone."""
+    suite = load_suite(str(toy_suite))
+    wanted = parse_only("method=finetune,method=first-k,method=pabee")
+    plan = Planner(None, "fp32").plan(suite, wanted)
+    with PlanProgress(Console(quiet=True)) as progress:
+        return suite, run_plan(plan, executor, progress), executor
+
+
+def test_tables_of_a_suite(outcomes):
+    suite, found, executor = outcomes
+    records = {outcome.cell.job.spec.key: executor.run(outcome.cell.job).record() for outcome in found}
+    tables = Collector(suite, found).tables(records)
+    assert set(tables) == {"points", "exits", "summary", "runs", "costs"}
+    points = tables["points"].set_index(["method", "rule", "setting"])
+    assert list(points.loc["pabee"].index) == [
+        ("budgeted", "exit=2"), ("budgeted", "exit=1"), ("entropy", "S=0"), ("entropy", "S=0.3"),
+        ("entropy", "S=0.6"), ("patience", "patience=1"),
+    ]  # fmt: skip
+    assert list(points.loc["first-1"].index) == [("budgeted", "exit=1")]
+    assert list(points.loc["finetune"].index) == [("budgeted", "exit=2")]
+    assert set(points["seeds"]) == {2} and set(points["convention"]) == {"full_2mac@128"}
+    exits = tables["exits"].set_index(["method", "exit"])["score_mean"]
+    assert points.loc[("pabee", "budgeted", "exit=1"), "score_mean"] == exits["pabee", 1]
+    summary = tables["summary"].set_index(["method", "rule"])
+    assert summary.loc[("pabee", "entropy"), "full_score"] == exits["pabee", 2]
+    runs = tables["runs"]
+    assert set(runs["status"]) == {"ok"} and set(runs["training_steps"]) == {12}
+    assert runs.set_index("method").loc["first-1", "head"].tolist() == ["own pooler"] * 2
+    costs = tables["costs"].set_index("component")
+    assert costs.loc["transformer layer", "flops"] == 2 * (128 * 8192 + 2 * 128 * 128 * 32)
+    assert set(tables["costs"]["backbone"]) == {"toy"}
+
+
+def test_failures_are_rows_and_leave_the_seeds_that_worked(outcomes):
+    suite, found, _ = outcomes
+    found = [outcome for outcome in found if outcome.cell.label == "pabee"]
+    broken = [
+        Outcome(outcome.cell, "failed", "why") if outcome.cell.seed == 2 else outcome for outcome in found
+    ]
+    tables = Collector(suite, broken).tables({})
+    assert set(tables["points"]["seeds"]) == {1} and tables["points"]["score_std"].isna().all()
+    assert tables["runs"]["status"].tolist() == ["ok", "failed"]
+    assert tables["runs"]["reason"].tolist() == ["", "why"]
+    hopeless = [
+        Outcome(replace(outcome.cell, job=None, problem="no data"), "failed", "no data") for outcome in found
+    ]
+    (name,) = tables_of_none = Collector(suite, hopeless).tables({})
+    assert name == "runs" and set(tables_of_none["runs"]["head"]) == {""}
+
+
+def test_without_a_rule_that_applies_the_exits_are_still_there(outcomes):
+    suite, found, _ = outcomes
+    found = [outcome for outcome in found if outcome.cell.label == "pabee"]
+    tables = Collector(suite.model_copy(update={"rules": {"score-patience": None}}), found).tables({})
+    assert set(tables) == {"exits", "runs", "costs"}
