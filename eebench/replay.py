@@ -94,28 +94,26 @@ def replay(rule: Rule, trace: Trace, thresholds: Sequence[float], cost: CostTabl
     exits, classes = len(trace.exit_layers), trace.logits.shape[2]
     device = trace.logits.device
     signed, places = order(rule, thresholds, device)
-    settings, cells = len(thresholds), exits * classes * classes
-    joint = torch.zeros((settings + 1) * cells, dtype=torch.int64, device=device)
+    settings, cells = len(thresholds), classes * classes
+    joint = torch.zeros(exits, (settings + 1) * cells, dtype=torch.int64, device=device)
     spent = torch.zeros(settings + 1, dtype=torch.int64, device=device)
     for rows in chunks(trace.samples):
         labels = trace.labels[rows] if classes > 1 else torch.zeros_like(trace.ids[rows])
-        before = torch.full_like(labels, settings)
+        before, one = torch.full_like(labels, settings), torch.ones_like(labels)
         for index, since in enumerate(first_settings(rule, trace, signed, rows)):
-            answer = trace.logits[index, rows].argmax(dim=-1)
-            cell = (index * classes + labels) * classes + answer
-            joint += torch.bincount(since * cells + cell, minlength=len(joint))
-            joint -= torch.bincount(before * cells + cell, minlength=len(joint))
+            cell = labels * classes + trace.logits[index, rows].argmax(dim=-1)
+            joint[index].index_add_(0, since * cells + cell, one).index_add_(0, before * cells + cell, -one)
             if cost is not None:
                 paid = cost.costs[index][cost.column[rows]]
                 spent.index_add_(0, since, paid).index_add_(0, before, -paid)
             before = since
-    counts = joint.view(settings + 1, exits, classes, classes).cumsum(dim=0)[:settings]
+    counts = joint.view(exits, settings + 1, classes, classes).cumsum(dim=1)[:, :settings]
     back = torch.argsort(places)
     return Replayed(
         rule,
         tuple(thresholds),
-        counts.sum(dim=(2, 3))[back].cpu(),
-        counts.sum(dim=1)[back].cpu(),
+        counts.sum(dim=(2, 3)).T[back].cpu(),
+        counts.sum(dim=0)[back].cpu(),
         None if cost is None else spent.cumsum(dim=0)[:settings][back].cpu(),
     )
 

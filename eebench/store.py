@@ -75,7 +75,10 @@ class Run:
 
     def is_done(self) -> bool:
         """Whether training finished (the weights are checked when they are read)."""
-        return self.done_path.exists()
+        try:
+            return self.done_path.exists() and bool(read_json(self.done_path))
+        except DamagedError:
+            return False
 
     def failure(self) -> str | None:
         """Why the last attempt failed, or None."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def train(
     method: Annotated[str, typer.Argument(help="What to train; `eebench list methods` shows all.")],
     task: Annotated[str, typer.Option(help="A known task, or a name of your own with the file options.")],
-    backbone: Annotated[str, typer.Option(help="minilm-l6, mpnet-base, a local directory, or a hub name.")] = "minilm-l6",
+    backbone: Annotated[
+        str, typer.Option(help="minilm-l6, mpnet-base, a local directory, or a hub name.")
+    ] = "minilm-l6",
     seed: Annotated[int, typer.Option(help="Random seed.")] = 42,
     assignments: Annotated[
         list[str] | None,
