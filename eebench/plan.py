@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from eebench.backbones.checkpoints import backbone_depth, backbone_fingerprint, check_depth
+from eebench.backbones.checkpoints import (
+    backbone_depth,
+    backbone_fingerprint,
+    backbone_positions,
+    check_depth,
+)
 from eebench.errors import ConfigError, DataError, UserError, closest
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
@@ -110,7 +115,7 @@ class Planner:
         resolved = options.model_copy(
             update={
                 "precision": self.precision if options.precision == "auto" else options.precision,
-                "max_length": options.max_length or task.max_length,
+                "max_length": tokens_kept(options.max_length, task, backbone),
             }
         )
         needs = {
@@ -190,6 +195,17 @@ def allowed(
         "backbone": {backbone}, "seed": {str(seed)},
     }  # fmt: skip
     return all(names[key] & values for key, values in only.items())
+
+
+def tokens_kept(asked: int | None, task: TaskSpec, backbone: str) -> int:
+    """The length that texts are cut to: what is asked for, else the task's as far as the backbone reads.
+
+    Raises UserError when more is asked than the backbone has positions for.
+    """
+    positions = backbone_positions(backbone)
+    if asked is not None and asked > positions:
+        raise UserError(f"max_length={asked} is more than '{backbone}' can read; choose 3..{positions}.")
+    return min(task.max_length, positions) if asked is None else asked
 
 
 def in_order(jobs: Iterable[Job]) -> tuple[Job, ...]:

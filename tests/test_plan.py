@@ -137,3 +137,8 @@ def test_a_combination_that_is_empty(suite):
     assert Planner(None, "fp32").plan(one, {"method": {"joint"}, "seed": {"1"}}).cells
     with pytest.raises(UserError, match="--only leaves nothing to run; `eebench status --suite moods`"):
         Planner(None, "fp32").plan(one.model_copy(update={"seeds": []}), {"method": {"joint"}})
+
+
+def test_more_tokens_than_the_backbone_has_positions_for(toy_job):
+    with pytest.raises(UserError, match=r"max_length=65 is more than 'toy' can read; choose 3\.\.64"):
+        toy_job("pabee", max_length=65)

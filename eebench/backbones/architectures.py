@@ -28,7 +28,7 @@ class Architecture:
     `keys` has the names in config.json that differ from BERT's, `sizes` the names of further sizes;
     `renames` are patterns in tensor names and what replaces them; `tokenizer` is the type whose tokenizer it
     uses when `transformers` does not know the type. With `shares_layers` the configuration cannot be cut to
-    fewer layers, the backbone does it.
+    fewer layers, the backbone does it. `reserved` position embeddings come before the first token's.
     """
 
     title: str
@@ -41,6 +41,11 @@ class Architecture:
     renames: Mapping[str, str] = field(default_factory=dict)
     tokenizer: str | None = None
     shares_layers: bool = False
+    reserved: int = 0
+
+    def positions(self, config: Any) -> int:
+        """The longest sequence, in tokens, that the position embeddings of a stock configuration reach."""
+        return int(config.max_position_embeddings) - self.reserved
 
     def key(self, name: str) -> str:
         """What config.json calls the setting that BERT calls `name`."""
@@ -144,11 +149,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         sizes=("embedding_size", "num_hidden_groups", "inner_group_num"),
         shares_layers=True,
     ),
-    "roberta": Architecture("RoBERTa", "roberta.RobertaBackbone", "RobertaConfig", "RobertaModel"),
+    "roberta": Architecture(
+        "RoBERTa", "roberta.RobertaBackbone", "RobertaConfig", "RobertaModel", reserved=2
+    ),
     "electra": Architecture(
         "ELECTRA", "electra.ElectraBackbone", "ElectraConfig", "ElectraModel", sizes=("embedding_size",)
     ),
-    "mpnet": Architecture("MPNet", "mpnet.MPNetBackbone", "MPNetConfig", "MPNetModel", attention="eager"),
+    "mpnet": Architecture(
+        "MPNet", "mpnet.MPNetBackbone", "MPNetConfig", "MPNetModel", attention="eager", reserved=2
+    ),
     "distilbert": Architecture(
         "DistilBERT",
         "distilbert.DistilBertBackbone",

@@ -222,6 +222,17 @@ def backbone_depth(name: str) -> int:
     return find_checkpoint(name).layers
 
 
+def backbone_positions(name: str) -> int:
+    """The longest sequence that backbone `name` can read, in tokens."""
+    if name == "toy":
+        from eebench.backbones.toy import toy_config
+
+        return int(toy_config().max_position_embeddings)
+    checkpoint = find_checkpoint(name)
+    architecture = checkpoint.architecture
+    return architecture.positions(architecture.read_config(checkpoint.directory))
+
+
 def backbone_pooling(name: str) -> Pooling:
     """How the exits of backbone `name` read a layer unless told otherwise."""
     return "mean" if name == "toy" else find_checkpoint(name).pooling

@@ -37,13 +37,14 @@ def cost(
 
         eebench cost --backbone bert-8l-256h --convention linear_2mac --json
     """
+    from eebench.backbones.architectures import architecture_of
     from eebench.cost.breakdown import breakdown
     from eebench.cost.configs import backbone_config
     from eebench.cost.conventions import convention as named
 
     chosen = named(convention)
     config = backbone_config(backbone)
-    _check_length(length, config.max_position_embeddings, backbone)
+    _check_length(length, architecture_of(config.to_dict(), backbone).positions(config), backbone)
     components = breakdown(config, classes, head)
     table = CostTable(backbone, length, classes, head, chosen, tuple(components))
     if as_json:

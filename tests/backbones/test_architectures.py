@@ -85,3 +85,11 @@ def test_the_librarys_settings_come_back_after_loading(saved):
     before = logging.get_verbosity()
     ARCHITECTURES["bert"].load(saved[1])
     assert logging.get_verbosity() == before
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("bert", 512), ("roberta", 512), ("mpnet", 512)])
+def test_positions_before_the_first_token_are_not_usable(kind, expected):
+    architecture = ARCHITECTURES[kind]
+    stored = expected + architecture.reserved
+    assert architecture.positions(architecture.config_class()(max_position_embeddings=stored)) == expected
+    assert architecture.reserved == (0 if kind == "bert" else 2)

@@ -9,6 +9,7 @@ from eebench.backbones.checkpoints import (
     backbone_depth,
     backbone_fingerprint,
     backbone_pooling,
+    backbone_positions,
     find_checkpoint,
     fingerprint_of,
     load_backbone,
@@ -134,3 +135,7 @@ def test_the_fingerprint_of_the_bundled_model_stays():
     assert backbone_fingerprint("minilm-l6") == (
         "1475fb74fe682a024da9e2e5eddac6c763e949b9e345a12844e4ce8be5021177"
     )
+
+
+def test_the_longest_sequence_a_backbone_can_read(saved):
+    assert backbone_positions("toy") == backbone_positions(str(saved)) == 64
