@@ -64,11 +64,16 @@ def test_an_interrupted_command_says_how_to_go_on(write_suite):
     write_suite(defaults={"epochs": 100_000, "batch_size": 16})
     command = [sys.executable, "-m", "eebench", "sweep", "--suite", "small.yaml"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # A background job inherits an ignored SIGINT, and Python then leaves it ignored: set it back for the child.
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    ) as process:
-        assert process.stderr.readline() == "[1/2] finetune on moods, toy, seed 1\n"
-        process.send_signal(signal.SIGINT)
-        error = process.stderr.read()
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr.readline() == "[1/2] finetune on moods, toy, seed 1\n"
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert error == "interrupted; run the same command again to continue.\n"
