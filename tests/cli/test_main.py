@@ -60,15 +60,22 @@ def test_a_failed_run_is_code_1(eebench, write_suite):
     assert "error: joint on moods, toy, seed 42 failed: the loss is not finite at step 2;" in answer.err
 
 
+# A background job inherits an ignored SIGINT, and Python then leaves it ignored.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from eebench.cli import main
+main()
+"""
+
+
 def test_an_interrupted_command_says_how_to_go_on(write_suite):
     write_suite(defaults={"epochs": 100_000, "batch_size": 16})
-    command = [sys.executable, "-m", "eebench", "sweep", "--suite", "small.yaml"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "sweep", "--suite", "small.yaml"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    # A background job inherits an ignored SIGINT, and Python then leaves it ignored: set it back for the child.
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:  # fmt: skip
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
         try:
             assert process.stderr.readline() == "[1/2] finetune on moods, toy, seed 1\n"
             process.send_signal(signal.SIGINT)
