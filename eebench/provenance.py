@@ -8,7 +8,7 @@ from typing import Any
 
 import eebench
 from eebench.engine.local import Outcome
-from eebench.suites import Suite
+from eebench.suites import MethodChoice, Suite
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "fvcore")
 
@@ -30,7 +30,7 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         },
         "methods": {
             choice.label: {
-                "method": choice.method.name, "title": title(choice.method.title, choice.label, choice.method.name),
+                "method": choice.method.name, "title": title(choice),
                 "paper": choice.method.paper, "default_rule": choice.method.default_rule,
                 "recipe": choice.method.recipe, "recipe_version": choice.method.version,
                 "options": choice.options.model_dump(mode="json"),
@@ -41,6 +41,8 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def title(method_title: str, label: str, name: str) -> str:
-    """How tables call a method: its title, with the label where the label says more than the name."""
-    return method_title if label == name else f"{method_title} ({label})"
+def title(choice: MethodChoice) -> str:
+    """How tables call a method: its heading, with the label where somebody gave it one of their own."""
+    heading = choice.method.heading(choice.options)
+    own = choice.label != choice.method.label(choice.options)
+    return f"{heading} ({choice.label})" if own else heading

@@ -4,9 +4,10 @@ from importlib.metadata import version
 
 import eebench
 from eebench.engine.local import Outcome
+from eebench.methods.catalogue import find_method
 from eebench.plan import Planner
 from eebench.provenance import LIBRARIES, provenance, title
-from eebench.suites import load_suite
+from eebench.suites import MethodChoice, load_suite
 
 
 def test_inputs_versions_and_settings(toy_suite):
@@ -24,7 +25,7 @@ def test_inputs_versions_and_settings(toy_suite):
     first = found["methods"]["first-1"]
     assert (first["method"], first["title"], first["options"]["k"]) == (
         "first-k",
-        "First k layers (first-1)",
+        "First layer",
         1,
     )
     assert found["methods"]["shallow-deep"]["recipe"] == found["methods"]["pabee"]["recipe"] == "pabee"
@@ -49,5 +50,13 @@ def test_cells_without_data_leave_no_trace_of_their_task(toy_suite):
 
 
 def test_titles_name_the_label_where_it_says_more():
-    assert title("PABEE", "pabee", "pabee") == "PABEE"
-    assert title("PABEE", "pabee-slow", "pabee") == "PABEE (pabee-slow)"
+    pabee, first = find_method("pabee"), find_method("first-k")
+    assert title(MethodChoice(label="pabee", method=pabee, options=pabee.options_type())) == "PABEE"
+    assert title(MethodChoice(label="slow", method=pabee, options=pabee.options_type())) == "PABEE (slow)"
+    assert (
+        title(MethodChoice(label="first-2", method=first, options=first.options_type(k=2)))
+        == "First 2 layers"
+    )
+    assert (
+        title(MethodChoice(label="first-1", method=first, options=first.options_type(k=1))) == "First layer"
+    )

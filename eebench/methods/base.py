@@ -52,6 +52,10 @@ class Method(ABC):
         """How results call this method with these options."""
         return self.name
 
+    def heading(self, options: TrainingOptions) -> str:
+        """How tables call this method with these options."""
+        return self.title
+
     def depth(self, options: TrainingOptions, layers: int) -> int:
         """How many layers of a backbone of `layers` layers are kept."""
         return layers

@@ -56,6 +56,9 @@ class FirstK(Finetune):
     def label(self, options: TrainingOptions) -> str:
         return f"first-{_k(options)}"
 
+    def heading(self, options: TrainingOptions) -> str:
+        return f"First {_k(options)} layers" if _k(options) > 1 else "First layer"
+
     def depth(self, options: TrainingOptions, layers: int) -> int:
         return _k(options)
 

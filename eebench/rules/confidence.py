@@ -10,8 +10,9 @@ from torch import Tensor
 from eebench.rules.base import Geometry, Rule, RuleState, Signals
 
 # Normalised thresholds u of a sweep; S = u ln C.
-SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85,
-           0.9, 0.95, 0.98)  # fmt: skip
+SHARES = (
+    0.02, *(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99, 0.995, 0.999,
+)  # fmt: skip
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -77,7 +78,8 @@ class MaxProbability(_Stateless):
     def grid(self, geometry: Geometry) -> list[float]:
         floor = 1.0 / geometry.classes
         confident = [0.999, 0.995, 0.99, 0.98, 0.97, 0.96]
-        return confident + [q for q in (round(0.95 - 0.05 * step, 2) for step in range(19)) if q > floor]
+        plain = [q for q in (round(0.95 - 0.05 * step, 2) for step in range(19)) if q > floor + 0.03]
+        return [*confident, *plain, *(round(floor + step, 3) for step in (0.03, 0.02, 0.01))]
 
     def bounds(self, geometry: Geometry) -> tuple[float, float]:
         return 0.0, math.inf
