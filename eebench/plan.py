@@ -13,12 +13,13 @@ from eebench.backbones.checkpoints import (
     backbone_positions,
     check_depth,
 )
+from eebench.choices import MethodChoice, Tuned
 from eebench.errors import ConfigError, DataError, UserError, closest
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import resolve_options
 from eebench.store import RunSpec
-from eebench.suites import MethodChoice, Suite
+from eebench.suites import Suite
 from eebench.tasks.sources import load_task
 from eebench.tasks.specs import TaskSpec
 from eebench.tasks.splits import TaskData
@@ -79,6 +80,7 @@ class Planner:
     def __init__(self, data_dir: Path | None, precision: str) -> None:
         self.data_dir, self.precision = data_dir, precision
         self._data: dict[str, TaskData | DataError] = {}
+        self._depths: dict[str, int | UserError] = {}
 
     def plan(self, suite: Suite, only: Mapping[str, set[str]] | None = None) -> Plan:
         """The plan of `suite`, cut to the cells that `only` allows (keys method, task, backbone, seed)."""
@@ -100,9 +102,12 @@ class Planner:
         return Plan(tuple(cells), in_order(cell.job for cell in cells if cell.job is not None))
 
     def cell(self, choice: MethodChoice, backbone: str, task: TaskSpec, seed: int) -> Cell:
-        """One cell with its job; data that cannot be had leaves a cell with the reason instead."""
+        """One cell with its job; data that cannot be had, or a search in vain, leave a cell with the reason."""
+        tuned = choice.tuned.get((task.name, backbone), Tuned())
+        if tuned.problem:
+            return Cell(choice.label, choice.method, task, backbone, seed, None, tuned.problem)
         try:
-            job = self.job(choice.method, choice.options, backbone, task, seed)
+            job = self.job(choice.method, choice.options_for(task.name, backbone), backbone, task, seed)
         except DataError as error:
             return Cell(choice.label, choice.method, task, backbone, seed, None, str(error))
         return Cell(choice.label, choice.method, task, backbone, seed, job)
@@ -111,7 +116,8 @@ class Planner:
         """The job of one run; raises UserError when the method cannot do this task or backbone."""
         if task.is_regression and not method.regression:
             raise UserError(f"method '{method.name}' is not defined for regression ({task.name}); use joint.")
-        check_depth(method.depth(options, backbone_depth(backbone)), backbone_depth(backbone), backbone)
+        depth = self.depth(backbone)
+        check_depth(method.depth(options, depth), depth, backbone)
         resolved = options.model_copy(
             update={
                 "precision": self.precision if options.precision == "auto" else options.precision,
@@ -134,6 +140,18 @@ class Planner:
             needs={role: job.spec.key for role, job in needs.items()},
         )  # fmt: skip
         return Job(spec, method, resolved, backbone, task, data, seed, needs)
+
+    def depth(self, backbone: str) -> int:
+        """The backbone's number of layers; one that cannot be had is asked for once, not for every cell."""
+        if backbone not in self._depths:
+            try:
+                self._depths[backbone] = backbone_depth(backbone)
+            except UserError as error:
+                self._depths[backbone] = error
+        found = self._depths[backbone]
+        if isinstance(found, UserError):
+            raise found
+        return found
 
     def remember(self, data: TaskData) -> None:
         """Uses `data` for its task instead of loading it: data that exist only in memory."""

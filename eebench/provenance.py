@@ -7,8 +7,9 @@ from importlib.metadata import version
 from typing import Any
 
 import eebench
+from eebench.choices import MethodChoice
 from eebench.engine.local import Outcome
-from eebench.suites import MethodChoice, Suite
+from eebench.suites import Suite
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "fvcore")
 
@@ -28,16 +29,27 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
                             "dev": len(job.data.splits["dev"].texts), "train": len(job.data.splits["train"].texts)}
             for job in jobs
         },
-        "methods": {
-            choice.label: {
-                "method": choice.method.name, "title": title(choice),
-                "paper": choice.method.paper, "default_rule": choice.method.default_rule,
-                "recipe": choice.method.recipe, "recipe_version": choice.method.version,
-                "options": choice.options.model_dump(mode="json"),
-            }
-            for choice in suite.choices
-        },
+        "methods": {choice.label: method_facts(choice) for choice in suite.choices},
         "versions": {"eebench": eebench.__version__, **{name: version(name) for name in LIBRARIES}},
+    }  # fmt: skip
+
+
+def method_facts(choice: MethodChoice) -> dict[str, Any]:
+    """What a method is and what it was trained with; what single tasks have of their own, and what a search chose."""
+    method, options = choice.method, choice.options.model_dump(mode="json")
+    own = {
+        task: {key: value for key, value in found.model_dump(mode="json").items() if value != options[key]}
+        for task, found in choice.by_task.items()
+    }
+    chosen: dict[str, dict[str, Any]] = {}
+    for (task, backbone), tuned in choice.tuned.items():
+        chosen.setdefault(task, {})[backbone] = tuned.values if not tuned.problem else None
+    return {
+        "method": method.name, "title": title(choice), "paper": method.paper,
+        "default_rule": choice.default_rule, "recipe": method.recipe, "recipe_version": method.version,
+        "options": options,
+        **({"task_options": own} if own else {}),
+        **({"searched": choice.searched, "chosen": chosen} if choice.searched else {}),
     }  # fmt: skip
 
 

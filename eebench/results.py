@@ -3,7 +3,7 @@
     points.csv       score and cost of every method, rule and setting
     exits.csv        score of every exit when all samples leave there
     summary.csv      one line per curve: speed-up within a point, score at 2x, area
-    runs.csv         status of every cell, failures with their reason
+    runs.csv         status of every cell, failures with their reason; configurations a search tried
     costs.csv        parameters and FLOPs per sample of every component
     provenance.json  what produced them
 
@@ -36,11 +36,13 @@ class Column:
 
     `places` is the number of decimals, 0 for integers and None for text. `order` is "given" (first
     appearance), "natural" (by the numbers inside the text), "number", or "" for a column outside the key.
+    `absent` is what every cell of a column means that a folder written before there was one does not have.
     """
 
     name: str
     places: int | None = None
     order: str = ""
+    absent: int | None = None
 
 
 def _given(*names: str) -> tuple[Column, ...]:
@@ -88,6 +90,7 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("parameters", 0),
         Column("training_steps", 0),
         *_given("head", "pooling"),
+        Column("configurations", 0, absent=1),
     ),
     "costs": (
         *_given("backbone", "component"),
@@ -143,6 +146,7 @@ def table_text(name: str, table: pd.DataFrame | None) -> str:
     schema = SCHEMAS[name]
     if table is None:
         table = pd.DataFrame(columns=[column.name for column in schema])
+    table = _with_absent(table, schema)
     missing = [column.name for column in schema if column.name not in table]
     if missing:
         raise DataError(f"the rows for {name}.csv have no column {', '.join(map(repr, missing))}")
@@ -189,6 +193,12 @@ def natural_key(text: str) -> tuple[tuple[str, float], ...]:
     # The split alternates text, number, text, ...; each number is paired with the text before it.
     numbers = [float(part) for part in parts[1::2]]
     return tuple(zip(parts[0::2], [*numbers, -math.inf], strict=True))
+
+
+def _with_absent(table: pd.DataFrame, schema: Sequence[Column]) -> pd.DataFrame:
+    """The table with the columns that may be absent."""
+    meant = {column.name: column.absent for column in schema if column.absent is not None}
+    return table.assign(**{name: cell for name, cell in meant.items() if name not in table})
 
 
 def _cells(values: pd.Series[Any], places: int | None) -> list[str]:
@@ -238,7 +248,7 @@ def _refuse_twins(name: str, cells: pd.DataFrame, keys: list[str]) -> None:
 
 def _read_table(path: Path, schema: Sequence[Column]) -> pd.DataFrame:
     """One CSV file with its columns in their types."""
-    table = _read_cells(path)
+    table = _with_absent(_read_cells(path), schema)
     missing = [column.name for column in schema if column.name not in table]
     if missing:
         raise DataError(f"{path} has no column {', '.join(map(repr, missing))}; {_way_out(path)}")

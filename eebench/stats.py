@@ -47,8 +47,17 @@ def speedup_within(
 
     Example: ``speedup_within([1, 2, 3], [0.90, 0.89, 0.85], full_score=0.90)`` is ``2.0``.
     """
+    place = fastest_within(speedup, score, full_score, drop)
+    return None if place is None else float(np.ravel(speedup)[place])
+
+
+def fastest_within(speedup: ArrayLike, score: ArrayLike, full_score: float, drop: float = 0.01) -> int | None:
+    """The place of the point behind `speedup_within`, the first of equals; None if no point qualifies.
+
+    Example: ``fastest_within([1, 2, 3], [0.90, 0.89, 0.85], full_score=0.90)`` is ``1``.
+    """
     speedups, scores = _paired(speedup, score)
-    return _largest(speedups[scores >= full_score - drop - TOLERANCE])
+    return _place_of_largest(speedups, scores >= full_score - drop - TOLERANCE)
 
 
 def score_at_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) -> float | None:
@@ -58,8 +67,17 @@ def score_at_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) 
 
     Example: ``score_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8])`` is ``0.86``.
     """
+    place = best_at_speedup(speedup, score, target)
+    return None if place is None else float(np.ravel(score)[place])
+
+
+def best_at_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) -> int | None:
+    """The place of the point behind `score_at_speedup`, the first of equals; None if no point is fast enough.
+
+    Example: ``best_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8])`` is ``1``.
+    """
     speedups, scores = _paired(speedup, score)
-    return _largest(scores[speedups >= target - TOLERANCE])
+    return _place_of_largest(scores, speedups >= target - TOLERANCE)
 
 
 def area_under_front(relative_cost: ArrayLike, score: ArrayLike) -> float:
@@ -121,7 +139,7 @@ def _paired(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], N
     return left, right
 
 
-def _largest(values: NDArray[np.float64]) -> float | None:
-    """The largest value that is not NaN, None when there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.max()) if known.size else None
+def _place_of_largest(values: NDArray[np.float64], allowed: NDArray[np.bool_]) -> int | None:
+    """The place of the largest allowed value that is not NaN, None when there is none."""
+    allowed = allowed & ~np.isnan(values)
+    return int(np.where(allowed, values, -np.inf).argmax()) if allowed.any() else None

@@ -7,7 +7,7 @@ and a suggestion.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import product
@@ -18,16 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import eebench
 from eebench.backbones.checkpoints import BUNDLED, HUB_EXAMPLES, backbone_depth
+from eebench.choices import MethodChoice
 from eebench.cost.conventions import CONVENTIONS, DEFAULT_CONVENTION
-from eebench.errors import ConfigError, DataError, EebenchError, UnknownName, UserError
+from eebench.errors import ConfigError, DataError, EebenchError, UnknownName, UserError, closest
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import describe, merge, resolve_options
 from eebench.rules.base import Geometry, Rule
-from eebench.rules.catalogue import rule_family
+from eebench.rules.catalogue import find_rule, rule_family
 from eebench.tasks.files import FileTask, file_task
 from eebench.tasks.metrics import find_metric
 from eebench.tasks.specs import TaskSpec, task_spec
+from eebench.tasks.splits import HELD_OUT
 from eebench.training.options import TrainingOptions
 from eebench.yaml_files import read_yaml
 
@@ -40,12 +42,17 @@ class _Strict(BaseModel):
 
 
 class MethodEntry(_Strict):
-    """One method with its options; `each` lists values to expand into several entries."""
+    """One method with its options; `each` lists values to expand into several entries.
+
+    `task_options` are options for single tasks, `rule` the rule reports show the method under (None: its own).
+    """
 
     name: str
     label: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    task_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     each: dict[str, list[Any]] = Field(default_factory=dict)
+    rule: str | None = None
 
 
 class FileTaskEntry(_Strict):
@@ -78,7 +85,7 @@ class SuiteFile(_Strict):
     """The keys of a suite file. Tasks, methods and rules are read one by one, so that each mistake has its place.
 
     A task is a name or a `FileTaskEntry`, a method a name or a `MethodEntry`, a rule's value `default` or a list
-    of thresholds.
+    of thresholds. Later ones win: defaults, task_defaults, a method's options, its task_options, `search`, `each`.
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -89,18 +96,10 @@ class SuiteFile(_Strict):
     seeds: list[int] = Field(default=[42], min_length=1)
     rules: dict[str, Any] = {"budgeted": "default"}
     defaults: dict[str, Any] = Field(default_factory=dict)
-    protocol: Literal["paper"] = "paper"
+    task_defaults: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    search: dict[str, list[Any]] = Field(default_factory=dict)
+    protocol: Literal["paper", "blind"] = "paper"
     cost: CostEntry = CostEntry()
-
-
-class MethodChoice(BaseModel):
-    """One method with resolved options, under the label results use."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    label: str
-    method: Method
-    options: TrainingOptions
 
 
 class Suite(BaseModel):
@@ -117,6 +116,16 @@ class Suite(BaseModel):
     rules: dict[str, list[float] | None]
     protocol: str
     cost: CostEntry
+
+    @property
+    def selection(self) -> str:
+        """The split that chooses settings and hyper-parameters."""
+        return HELD_OUT if self.protocol == "blind" else "dev"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits to trace: the one that is reported, then the one that chooses if it is another."""
+        return tuple(dict.fromkeys(("dev", self.selection)))
 
 
 def suite_names() -> list[str]:
@@ -188,6 +197,10 @@ class _Checker:
         self._refuse_twice("tasks", [task.name for task in tasks])
         self._refuse_twice("backbones", file.backbones)
         self._refuse_twice("seeds", file.seeds)
+        self._check_tasks(file.task_defaults, f"{self.path}: task_defaults")
+        self._check_search(choices)
+        if file.protocol == "blind":
+            self._check_blind(choices, [task.name for task in tasks])
         depths = list(self._depths())
         return Suite(
             name=file.name or self.path.stem, description=file.description, backbones=file.backbones,
@@ -232,27 +245,116 @@ class _Checker:
         """The entry once for every combination of `each`."""
         for key in (key for key, values in entry.each.items() if not values):
             self.problems.append(f"{where}: each: '{key}' lists no value; give one or more.")
-        for values in product(*entry.each.values()):
-            given = merge(self.file.defaults, entry.options, dict(zip(entry.each, values, strict=True)))
-            try:
-                options = resolve_options(method, given, where)
-            except ConfigError as error:
-                self._note_options(error, method, where)
-                continue
-            yield MethodChoice(label=entry.label or method.label(options), method=method, options=options)
-
-    def _note_options(self, error: ConfigError, method: Method, where: str) -> None:
-        """Notes wrong options; what is wrong in `defaults` is said once, not for every method."""
-        shared: list[str] = []
+        self._check_tasks(entry.task_options, f"{where}: task_options")
         try:
-            resolve_options(method, self.file.defaults, where)
-        except ConfigError as alone:
-            shared = alone.problems
+            rule = find_rule(entry.rule, f"{where}: rule").name if entry.rule is not None else None
+        except EebenchError as error:
+            self._note(error)
+            return
+        special = dict.fromkeys([*self.file.task_defaults, *entry.task_options])
+        for values in product(*entry.each.values()):
+            each = dict(zip(entry.each, values, strict=True))
+            options = self._options(method, where, self._layers(entry, where), each)
+            by_task = {
+                task: self._options(method, where, self._layers(entry, where, task), each) for task in special
+            }
+            sound = {task: found for task, found in by_task.items() if found is not None}
+            if options is None or len(sound) < len(by_task):
+                continue
+            yield MethodChoice(
+                label=entry.label or method.label(options), method=method, options=options, by_task=sound,
+                searched=self._searched(method, entry), rule=rule,
+            )  # fmt: skip
+
+    def _layers(self, entry: MethodEntry, where: str, task: str = "") -> dict[str, dict[str, Any]]:
+        """The places options come from, the later ones winning, and what each of them says."""
+        return {
+            f"{self.path}: defaults": self.file.defaults,
+            f"{self.path}: task_defaults.{task}": self.file.task_defaults.get(task, {}),
+            where: entry.options,
+            f"{where}: task_options.{task}": entry.task_options.get(task, {}),
+        }
+
+    def _options(
+        self, method: Method, where: str, layers: Mapping[str, dict[str, Any]], each: dict[str, Any]
+    ) -> TrainingOptions | None:
+        """The options of one entry; None, and the problems noted, when some are wrong."""
+        try:
+            return resolve_options(method, merge(*layers.values(), each), where)
+        except ConfigError as error:
+            self._note_options(error, method, where, layers)
+        return None
+
+    def _note_options(
+        self, error: ConfigError, method: Method, where: str, layers: Mapping[str, dict[str, Any]]
+    ) -> None:
+        """Notes wrong options, each at the place it comes from; what methods share is said once."""
+        origins: dict[str, str] = {}
+        for place, given in layers.items():
+            try:
+                resolve_options(method, given, where)
+            except ConfigError as alone:
+                origins = {**dict.fromkeys(alone.problems, place), **origins}
         said = {without_keys(problem) for problem in self.problems}
         for problem in error.problems:
-            text = problem.replace(where, f"{self.path}: defaults") if problem in shared else problem
+            text = problem.replace(where, origins.get(problem, where))
             if without_keys(text) not in said:
                 self.problems.append(text)
+
+    def _check_tasks(self, named: Iterable[str], where: str) -> None:
+        """Notes the tasks that have options of their own but are not in the suite."""
+        tasks = [item if isinstance(item, str) else item.get("name") for item in self.file.tasks
+                 if isinstance(item, str | dict)]  # fmt: skip
+        known = [str(task) for task in tasks]
+        for name in (name for name in named if known and name not in known):
+            near = closest(name, known)
+            hint = f"did you mean '{near}'?  " if near else ""
+            self.problems.append(f"unknown task '{name}' in {where}; {hint}the suite has {', '.join(known)}.")
+
+    def _searched(self, method: Method, entry: MethodEntry) -> dict[str, list[Any]]:
+        """What is searched for an entry: the keys it has, but for those that `each` already spreads."""
+        known = method.options_type.model_fields
+        return {
+            key: values for key, values in self.file.search.items() if key in known and key not in entry.each
+        }
+
+    def _check_search(self, choices: Sequence[MethodChoice]) -> None:
+        """Notes keys that no method has, values that do not fit one that has the key, and empty lists."""
+        where, search = f"{self.path}: search", self.file.search
+        known = list(
+            dict.fromkeys(key for choice in choices for key in choice.method.options_type.model_fields)
+        )
+        problems = []
+        for key, values in search.items():
+            if choices and key not in known:
+                near = closest(key, known)
+                hint = f"did you mean '{near}'?  " if near else ""
+                problems.append(f"unknown key '{key}' in {where}; {hint}no method of the suite has it.")
+            if key == "holdout" and self.file.protocol == "blind":
+                problems.append(
+                    f"{where}: holdout: protocol blind compares on one held-out slice; remove it."
+                )
+            if not values:
+                problems.append(f"{where}: '{key}' lists no value; give one or more.")
+            problems += [
+                f"{where}: {key}: {value} is listed twice; remove one." for value in twice(map(repr, values))
+            ]
+        for choice in choices:
+            for key, value in ((key, value) for key, values in choice.searched.items() for value in values):
+                try:
+                    resolve_options(choice.method, merge(choice.options.model_dump(), {key: value}), where)
+                except ConfigError as error:
+                    problems += error.problems
+        self.problems += dict.fromkeys(problems)
+
+    def _check_blind(self, choices: Sequence[MethodChoice], tasks: Sequence[str]) -> None:
+        """Notes the methods that hold nothing out, so that nothing but dev could choose their settings."""
+        for choice in choices:
+            if any(choice.options_for(task, "").holdout == 0 for task in tasks):
+                self.problems.append(
+                    f"{self.path}: protocol: blind chooses settings on a slice held out of train, but "
+                    f"'{choice.label}' holds nothing out; set `holdout: 0.1` in defaults or in its options."
+                )
 
     def _tasks(self) -> Iterator[TaskSpec]:
         for index, item in enumerate(self.file.tasks):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from eebench.plan import Cell, Job
 from eebench.replay import CostTable, Replayed, defined, exit_indices, replay
 from eebench.rules.base import Rule
 from eebench.rules.catalogue import rule_family
-from eebench.stats import aggregate_seeds, area_under_front, score_at_speedup, speedup_within
+from eebench.stats import aggregate_seeds
 from eebench.suites import CostEntry, Suite
+from eebench.summary import summarise
 from eebench.tasks.metrics import METRICS, from_confusion, score
 from eebench.trace import Trace
 from eebench.training.evaluation import exit_scores
@@ -144,7 +146,7 @@ class Collector:
     def __init__(self, suite: Suite, outcomes: Sequence[Outcome]) -> None:
         self.suite, self.outcomes = suite, outcomes
         self.accounting = Accounting.of(suite.cost)
-        self._costs: dict[tuple[str, str], Measured] = {}
+        self._costs: dict[tuple[str, ...], Measured] = {}
 
     def tables(self, records: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
         """points, exits, summary, runs and costs, those that have rows; `records` are finished runs' by key."""
@@ -168,31 +170,28 @@ class Collector:
                 convention=self.accounting.name
             ),
             "exits": exits,
-            "summary": self._summary(points, exits),
+            "summary": summarise(points, exits, self.suite.selection),
         }
 
     def _done(self) -> Iterator[tuple[Outcome, Measured, dict[str, Any]]]:
-        for outcome in self.outcomes:
-            cell = outcome.cell
-            if outcome.trace is None or cell.job is None:
+        """Every trace with its outcome, costs and the keys of its rows."""
+        for outcome, split in product(self.outcomes, self.suite.splits):
+            cell, trace = outcome.cell, outcome.on(split)
+            if trace is None or cell.job is None:
                 continue
             keys = {
                 "task": cell.task.name, "backbone": cell.backbone, "method": cell.label,
-                "split": "dev", "metric": cell.task.metric, **head_form(cell),
+                "split": split, "metric": cell.task.metric, **head_form(cell),
             }  # fmt: skip
-            yield outcome, self.measured(outcome), keys
+            yield outcome, self.measured(cell, trace, split), keys
 
-    def measured(self, outcome: Outcome) -> Measured:
-        """The outcome's trace with costs; components are counted once per method and backbone."""
-        cell = outcome.cell
-        assert cell.job is not None and outcome.trace is not None
-        key = (f"{cell.task.name}/{cell.label}", cell.backbone)
+    def measured(self, cell: Cell, trace: Trace, split: str) -> Measured:
+        """A trace of the cell with costs; components are counted once per method, backbone, task and split."""
+        assert cell.job is not None
+        key = (cell.task.name, cell.label, cell.backbone, split)
         if key not in self._costs:
-            self._costs[key] = Measured.of(cell.job, outcome.trace, self.accounting)
-        known = self._costs[key]
-        return Measured(
-            outcome.trace, known.cost, known.accounting, known.full_depth, known.reference, known.metric
-        )
+            self._costs[key] = Measured.of(cell.job, trace, self.accounting)
+        return replace(self._costs[key], trace=trace)
 
     def _points(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
@@ -209,6 +208,7 @@ class Collector:
                 yield {**keys, "exit": layer, "seed": outcome.cell.seed, "score": value}
 
     def _runs(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        tried = {choice.label: len(choice.configurations) for choice in self.suite.choices}
         for outcome in self.outcomes:
             cell = outcome.cell
             record = records.get(cell.job.spec.key, {}) if cell.job is not None else {}
@@ -216,26 +216,8 @@ class Collector:
             yield {
                 "task": cell.task.name, "backbone": cell.backbone, "method": cell.label, "seed": cell.seed,
                 "status": outcome.status, "reason": outcome.reason, "parameters": record.get("parameters"),
-                "training_steps": record.get("training_steps"), **form,
+                "training_steps": record.get("training_steps"), **form, "configurations": tried[cell.label],
             }  # fmt: skip
-
-    def _summary(self, points: pd.DataFrame, exits: pd.DataFrame) -> pd.DataFrame:
-        cell = ["task", "backbone", "method"]
-        last = exits.drop_duplicates(cell, keep="last").set_index(cell)["score_mean"]
-        rows = []
-        for key, group in points.groupby([*cell, "rule"], sort=False):
-            names = dict(zip([*cell, "rule"], key, strict=True))
-            full = float(last.to_dict()[key[:3]])
-            speedups, scores = group["speedup_flops"], group["score_mean"]
-            rows.append(
-                {
-                    **names, "metric": group["metric"].iloc[0], "full_score": full,
-                    "speedup_at_1pt": speedup_within(speedups, scores, full),
-                    "score_at_2x": score_at_speedup(speedups, scores),
-                    "auc": area_under_front(1.0 / speedups, scores), "seeds": group["seeds"].iloc[0],
-                }
-            )  # fmt: skip
-        return pd.DataFrame(rows)
 
     def _cost_rows(self) -> Iterator[dict[str, Any]]:
         length = self.accounting.length or REFERENCE_LENGTH

@@ -1,10 +1,11 @@
 import pytest
 
+from eebench.choices import MethodChoice, Tuned
 from eebench.errors import ConfigError, DataError, UserError
 from eebench.methods.catalogue import find_method
 from eebench.options import resolve_options
 from eebench.plan import Planner, allowed, check_only, in_order, parse_only
-from eebench.suites import MethodChoice, load_suite
+from eebench.suites import load_suite
 from eebench.tasks.specs import task_spec
 from eebench.toy import toy_data, toy_task
 
@@ -142,3 +143,31 @@ def test_a_combination_that_is_empty(suite):
 def test_more_tokens_than_the_backbone_has_positions_for(toy_job):
     with pytest.raises(UserError, match=r"max_length=65 is more than 'toy' can read; choose 3\.\.64"):
         toy_job("pabee", max_length=65)
+
+
+def test_a_task_is_planned_with_its_own_options(suite):
+    found = choice("joint", lr=1e-3)
+    own = found.model_copy(update={"by_task": {"moods": choice("joint", lr=2e-3).options}})
+    planner = Planner(None, "fp32")
+    cells = [planner.cell(one, "toy", suite.tasks[0], 1) for one in (found, own, choice("joint", lr=2e-3))]
+    assert [cell.job.options.lr for cell in cells] == [1e-3, 2e-3, 2e-3]
+    assert cells[1].job.spec.key == cells[2].job.spec.key
+
+
+def test_a_search_in_vain_leaves_its_cells_with_the_reason(suite):
+    found = choice("joint").model_copy(update={"tuned": {("moods", "toy"): Tuned(problem="all failed")}})
+    cell = Planner(None, "fp32").cell(found, "toy", suite.tasks[0], 1)
+    assert (cell.job, cell.problem) == (None, "all failed")
+
+
+def test_a_backbone_that_is_not_there_is_one_problem_and_asked_for_once(suite):
+    planner = Planner(None, "fp32")
+    with pytest.raises(ConfigError) as caught:
+        planner.plan(suite.model_copy(update={"backbones": ["toy", "somebody/nothing"]}))
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].startswith("cannot get backbone 'somebody/nothing' from the hub (")
+    with pytest.raises(UserError) as first:
+        planner.depth("somebody/nothing")
+    with pytest.raises(UserError) as second:
+        planner.depth("somebody/nothing")
+    assert first.value is second.value and planner.depth("toy") == 2

@@ -3,11 +3,12 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import eebench
+from eebench.choices import MethodChoice, Tuned
 from eebench.engine.local import Outcome
 from eebench.methods.catalogue import find_method
 from eebench.plan import Planner
-from eebench.provenance import LIBRARIES, provenance, title
-from eebench.suites import MethodChoice, load_suite
+from eebench.provenance import LIBRARIES, method_facts, provenance, title
+from eebench.suites import load_suite
 
 
 def test_inputs_versions_and_settings(toy_suite):
@@ -60,3 +61,25 @@ def test_titles_name_the_label_where_it_says_more():
     assert (
         title(MethodChoice(label="first-1", method=first, options=first.options_type(k=1))) == "First layer"
     )
+
+
+def test_options_of_single_tasks_and_what_a_search_chose(toy_suite):
+    suite = load_suite(str(toy_suite))
+    choice = suite.choices[0]
+    assert not {"task_options", "searched", "chosen"} & set(method_facts(choice))
+    own = choice.options.model_copy(update={"lr": 1e-3, "epochs": 1})
+    tuned = {("moods", "toy"): Tuned(values={"batch_size": 8}), ("moods", "bert"): Tuned(problem="why")}
+    facts = method_facts(
+        choice.model_copy(
+            update={
+                "by_task": {"moods": own},
+                "searched": {"batch_size": [8, 16]},
+                "tuned": tuned,
+                "rule": "entropy",
+            }
+        )
+    )
+    assert facts["options"]["lr"] == 5e-3 and facts["task_options"] == {"moods": {"lr": 1e-3, "epochs": 1}}
+    assert facts["searched"] == {"batch_size": [8, 16]} and facts["default_rule"] == "entropy"
+    assert facts["chosen"] == {"moods": {"toy": {"batch_size": 8}, "bert": None}}
+    json.dumps(facts)

@@ -30,6 +30,7 @@ def run(**changes: Any) -> dict[str, Any]:
     base = {
         "task": "SST-2", "backbone": "bert", "method": "pabee", "seed": 1, "status": "ok", "reason": "",
         "parameters": 109_483_778, "training_steps": 1200, "head": "own pooler", "pooling": "cls",
+        "configurations": 4,
     }  # fmt: skip
     return base | changes
 
@@ -46,7 +47,8 @@ class TestTableText:
             "speedup_layers,flops_per_sample,speedup_flops,convention,head,pooling\n",
             "exits": "task,backbone,method,exit,split,metric,score_mean,score_std,seeds,head,pooling\n",
             "summary": "task,backbone,method,rule,metric,full_score,speedup_at_1pt,score_at_2x,auc,seeds\n",
-            "runs": "task,backbone,method,seed,status,reason,parameters,training_steps,head,pooling\n",
+            "runs": "task,backbone,method,seed,status,reason,parameters,training_steps,head,pooling,"
+            "configurations\n",
             "costs": "backbone,component,parameters,flops,convention\n",
         }
 
@@ -103,7 +105,7 @@ class TestTableText:
         text = table_text("runs", pd.DataFrame([run(status="failed", reason='a, "b"\r\nand\x00c\u2028d')]))
         assert (
             text.splitlines()[1]
-            == 'SST-2,bert,pabee,1,failed,"a, ""b"" and c d",109483778,1200,own pooler,cls'
+            == 'SST-2,bert,pabee,1,failed,"a, ""b"" and c d",109483778,1200,own pooler,cls,4'
         )
 
     def test_columns_outside_the_schema_are_left_out(self):
@@ -190,6 +192,13 @@ class TestWriteAndRead:
         with pytest.raises(ValueError, match="JSON compliant"):
             write_results(tmp_path, {}, {"loss": float("nan")})
 
+    def test_a_folder_from_before_there_was_a_search_had_one_configuration(self, tmp_path: Path):
+        write_results(tmp_path, self.tables(), {})
+        path = tmp_path / "runs.csv"
+        lines = [line.rsplit(",", 1)[0] for line in path.read_text(encoding="utf-8").splitlines()]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        assert read_results(tmp_path).runs["configurations"].tolist() == [1, 1]
+
     def test_later_columns_are_kept_as_text(self, tmp_path: Path):
         write_results(tmp_path, self.tables(), {})
         path = tmp_path / "costs.csv"
@@ -217,7 +226,7 @@ class TestDamage:
             (",reason,", ",cause,", r"runs.csv has no column 'reason'; `eebench sweep --suite smoke`"),
             (",2,ok", ",two,ok", r"runs.csv, line 3, column 'seed': 'two' is not a number"),
             (",2,ok", ",2.0,ok", r"column 'seed': '2.0' is not a number"),
-            ("SST-2,bert,pabee,2", "<<<<<<< HEAD\nSST-2,bert,pabee,2", r"runs.csv, line 3: 1 cells, not 10"),
+            ("SST-2,bert,pabee,2", "<<<<<<< HEAD\nSST-2,bert,pabee,2", r"runs.csv, line 3: 1 cells, not 11"),
             ("pabee,2", '"pabee,2', r"runs.csv is not a CSV table \(unexpected end of data\)"),
         ],
     )

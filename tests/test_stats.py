@@ -11,6 +11,8 @@ import pytest
 from eebench.stats import (
     aggregate_seeds,
     area_under_front,
+    best_at_speedup,
+    fastest_within,
     mean_and_std,
     pareto_front,
     score_at_speedup,
@@ -163,3 +165,13 @@ class TestAggregateSeeds:
         twice = pd.concat([self.ROWS, self.ROWS.iloc[[0]]])
         with pytest.raises(ValueError, match="seed appears twice"):
             aggregate_seeds(twice, ["method", "setting"], ["score"])
+
+
+def test_places_of_the_numbers_a_summary_shows():
+    nan = float("nan")
+    assert fastest_within([1, 2, 3], [0.90, 0.89, 0.85], 0.90) == 1
+    assert fastest_within([nan, 2, 2], [0.9, 0.9, 0.9], 0.9) == 1
+    assert fastest_within([1, 2], [0.5, nan], 0.9) is None
+    assert best_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8]) == 1
+    assert best_at_speedup([2.0, 2.0, 2.0], [nan, 0.8, 0.8]) == 1
+    assert best_at_speedup([1.9], [0.9]) is None

@@ -100,7 +100,8 @@ def test_suites_are_found_by_name_here_and_beside_the_package(tmp_path, monkeypa
         (HEAD + "methods: [joint]\n1: 2", "s.yaml: [1]: Keys should be strings"),
         (HEAD + "methods: [joint]\nseeds: [one]", "s.yaml: seeds[0]: Input should be a valid integer (got 'one')."),
         (HEAD + "methods: [joint]\nname: ../up", "s.yaml: name: String should match pattern"),
-        (HEAD + "methods: [joint]\nprotocol: best", "s.yaml: protocol: Input should be 'paper' (got 'best')."),
+        (HEAD + "methods: [joint]\nprotocol: best",
+         "s.yaml: protocol: Input should be 'paper' or 'blind' (got 'best')."),
         (HEAD + "methods: [joint]\ncost: {length: 0}", "s.yaml: cost.length: write a number of tokens, 1 or"),
         (HEAD + "methods: [joint]\ncost: {lenth: 9}", "unknown key 'cost.lenth' in s.yaml; did you mean 'length'?"),
         (HEAD, "missing key 'methods' in s.yaml."),
@@ -209,3 +210,102 @@ def test_a_missing_data_file_is_left_to_the_cells_but_a_wrong_column_is_not(toy_
 def test_twice():
     assert twice([3, 1, 3, 2, 1, 3]) == [3, 1]
     assert twice("abc") == []
+
+
+def test_single_tasks_have_options_of_their_own(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "backbones: [toy]\ntasks: [cola, rte]\ndefaults: {lr: 1e-4, epochs: 9, batch_size: 64}\n"
+        "task_defaults: {cola: {lr: 2e-4, epochs: 8, batch_size: 48}}\nmethods:\n  - pabee\n"
+        "  - {name: gaml, options: {epochs: 7, batch_size: 40}, each: {kd_norm: [mean]}, rule: entropy,\n"
+        "     task_options: {cola: {batch_size: 24, kd_norm: sum, alpha: 0.5}, rte: {alpha: 0.2}}}\n",
+        encoding="utf-8",
+    )
+    pabee, gaml = load_suite(str(path)).choices
+    found = {
+        (choice.label, task): choice.options_for(task, "toy")
+        for choice in (pabee, gaml) for task in ("cola", "rte")
+    }  # fmt: skip
+    assert {place: (options.lr, options.epochs, options.batch_size) for place, options in found.items()} == {
+        ("pabee", "cola"): (2e-4, 8, 48), ("pabee", "rte"): (1e-4, 9, 64),
+        ("gaml", "cola"): (2e-4, 7, 24), ("gaml", "rte"): (1e-4, 7, 40),
+    }  # fmt: skip
+    assert [(found["gaml", task].alpha, found["gaml", task].kd_norm) for task in ("cola", "rte")] == [
+        (0.5, "mean"), (0.2, "mean"),
+    ]  # fmt: skip
+    assert gaml.options.alpha == 0.3 and (gaml.default_rule, pabee.default_rule) == ("entropy", "patience")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task_defaults: {rtee: {lr: 1.0}}\nmethods: [joint]",
+         "unknown task 'rtee' in s.yaml: task_defaults; did you mean 'rte'?  the suite has rte."),
+        ("methods: [{name: joint, task_options: {cola: {lr: 1.0}}}]",
+         "unknown task 'cola' in s.yaml: methods[0] (joint): task_options; the suite has rte."),
+        ("task_defaults: {rte: {epoch: 1}}\nmethods: [joint]",
+         "unknown key 'epoch' in s.yaml: task_defaults.rte; did you mean 'epochs'?"),
+        ("methods: [{name: joint, task_options: {rte: {alpha: 1.0}}}]",
+         "unknown key 'alpha' in s.yaml: methods[0] (joint): task_options.rte;"),
+        ("methods: [{name: joint, task_options: {rte: {lr: fast}}}]",
+         "s.yaml: methods[0] (joint): task_options.rte: lr: Input should be a valid number (got 'fast')."),
+        ("task_defaults: {rte: 3}\nmethods: [joint]", "s.yaml: task_defaults.rte: Input should be a valid"),
+        ("methods: [{name: joint, rule: entropi}]",
+         "unknown rule 'entropi' in s.yaml: methods[0] (joint): rule; did you mean 'entropy'?"),
+        ("search: {lrr: [1.0]}\nmethods: [joint]",
+         "unknown key 'lrr' in s.yaml: search; did you mean 'lr'?  no method of the suite has it."),
+        ("search: {alpha: [0.1]}\nmethods: [joint]", "unknown key 'alpha' in s.yaml: search; no method"),
+        ("search: {lr: []}\nmethods: [joint]", "s.yaml: search: 'lr' lists no value; give one or more."),
+        ("search: {lr: [1.0, 1.0]}\nmethods: [joint]", "s.yaml: search: lr: 1.0 is listed twice; remove one."),
+        ("search: {lr: [-1.0]}\nmethods: [joint, pabee]",
+         "s.yaml: search: lr: Input should be greater than 0 (got -1.0)."),
+        ("search: {lr: 1.0}\nmethods: [joint]", "s.yaml: search.lr: Input should be a valid list (got 1.0)."),
+        ("protocol: blind\nmethods: [joint]",
+         "s.yaml: protocol: blind chooses settings on a slice held out of train, but 'joint' holds nothing out; "
+         "set `holdout: 0.1` in defaults or in its options."),
+        ("protocol: blind\ntask_defaults: {rte: {holdout: 0.0}}\nmethods: [gaml]",
+         "s.yaml: protocol: blind chooses settings on a slice held out of train, but 'gaml' holds"),
+        ("protocol: blind\nsearch: {holdout: [0.1]}\nmethods: [gaml]",
+         "s.yaml: search: holdout: protocol blind compares on one held-out slice; remove it."),
+    ],
+)  # fmt: skip
+def test_mistakes_in_options_of_tasks_search_and_protocol(problems, text, message):
+    (problem,) = problems(HEAD + text)
+    assert problem.startswith(message)
+
+
+def test_a_mistake_in_task_defaults_is_told_once(problems):
+    found = problems(HEAD + "task_defaults: {rte: {lr: fast}}\nmethods: [joint, pabee, deebert]")
+    assert found == ["s.yaml: task_defaults.rte: lr: Input should be a valid number (got 'fast')."]
+
+
+def test_a_search_leaves_alone_what_a_method_does_not_have_or_spreads_itself(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        HEAD + "search: {lr: [1e-5, 2e-5], k: [1, 2], alpha: [0.1]}\n"
+        "methods: [joint, gaml, first-k, {name: first-k, label: x, each: {k: [1]}}]\n",
+        encoding="utf-8",
+    )
+    assert [list(choice.searched) for choice in load_suite(str(path)).choices] == [
+        ["lr"], ["lr", "alpha"], ["lr", "k"], ["lr"],
+    ]  # fmt: skip
+
+
+def test_the_gaml_suite_is_the_papers_table_7():
+    suite = load_suite("gaml")
+    assert suite.protocol == "blind" and len(suite.seeds) == 5
+    choices = {choice.label: choice for choice in suite.choices}
+    table = {
+        task.name: (options.lr, options.warmup_epochs, options.batch_size, options.alpha)
+        for task in suite.tasks
+        for options in [choices["gaml"].options_for(task.name, "bert-base-uncased")]
+    }
+    assert table == {
+        "cola": (5e-5, 1.2, 32, 0.3), "mnli": (2e-5, 0.8, 256, 0.2), "mrpc": (2e-5, 1.0, 16, 0.2),
+        "qnli": (1e-5, 1.0, 128, 0.5), "qqp": (1e-5, 0.8, 256, 0.3), "rte": (5e-5, 1.2, 16, 0.2),
+        "sst2": (5e-5, 0.8, 128, 0.3),
+    }  # fmt: skip
+    everywhere = [choice.options_for(task.name, "") for choice in suite.choices for task in suite.tasks]
+    assert {(o.holdout, o.patience, o.select, o.epochs) for o in everywhere} == {(0.1, 5, "best", 15)}
+    assert (choices["gaml-hard"].options.ga, choices["gaml"].options.ga) == ("hard", "soft")
+    assert choices["fastbert"].default_rule == "patience"

@@ -15,6 +15,7 @@ from eebench.plan import Planner, parse_only
 from eebench.replay import replay
 from eebench.rules.catalogue import find_rule
 from eebench.suites import CostEntry, load_suite
+from eebench.summary import chosen_settings
 from eebench.sweep import (
     Accounting,
     Collector,
@@ -200,3 +201,60 @@ def test_without_a_rule_that_applies_the_exits_are_still_there(outcomes):
     found = [outcome for outcome in found if outcome.cell.label == "pabee"]
     tables = Collector(suite.model_copy(update={"rules": {"score-patience": None}}), found).tables({})
     assert set(tables) == {"exits", "runs", "costs"}
+
+
+@pytest.fixture
+def blind(toy_suite, executor):
+    """A blind suite of pabee alone with its outcomes on both splits."""
+    suite = load_suite(str(toy_suite)).model_copy(update={"protocol": "blind"})
+    choice = next(choice for choice in suite.choices if choice.label == "pabee")
+    choice = choice.model_copy(update={"options": choice.options.model_copy(update={"holdout": 0.25})})
+    suite = suite.model_copy(update={"choices": [choice]})
+    with PlanProgress(Console(quiet=True)) as progress:
+        return suite, run_plan(Planner(None, "fp32").plan(suite), executor, progress, suite.splits)
+
+
+def test_a_blind_suite_has_rows_of_both_splits(blind):
+    suite, found = blind
+    tables = Collector(suite, found).tables({})
+    points = tables["points"].set_index(["split", "rule", "setting"])
+    settings = [list(points.loc[split].index) for split in ("dev", "holdout")]
+    assert settings[0] == settings[1] and len(settings[0]) == 6
+    assert tables["points"]["split"].iloc[0] == "dev"
+    exits = tables["exits"].set_index(["split", "exit"])["score_mean"]
+    for split in ("dev", "holdout"):
+        assert points.loc[(split, "budgeted", "exit=2"), "score_mean"] == exits[split, 2]
+        # a static setting costs the same on any rows, so the reference is that of the split's own samples
+        assert points.loc[(split, "budgeted", "exit=1"), "speedup_flops"] == pytest.approx(
+            points.loc[("dev", "budgeted", "exit=1"), "speedup_flops"]
+        )
+    assert set(tables["summary"]["rule"]) == {"budgeted", "entropy", "patience"}
+    assert set(tables["runs"]["configurations"]) == {1}
+
+
+def test_labels_of_dev_change_no_choice_of_a_blind_suite(blind):
+    suite, found = blind
+    flipped = [
+        replace(outcome, trace=replace(outcome.trace, labels=1 - outcome.trace.labels)) for outcome in found
+    ]
+    first, second = (Collector(suite, outcomes).tables({}) for outcomes in (found, flipped))
+    for table in (first, second):
+        points, summary = table["points"], table["summary"].set_index("rule")
+        held = points[(points["split"] == "holdout") & (points["rule"] == "entropy")]
+        full = table["exits"].set_index(["split", "exit"])["score_mean"]["holdout", 2]
+        fast, good = chosen_settings(held, full)
+        shown = points[(points["split"] == "dev") & (points["rule"] == "entropy")].set_index("setting")
+        assert summary.loc["entropy", "speedup_at_1pt"] == shown.loc[fast, "speedup_flops"]
+        if good is not None:
+            assert summary.loc["entropy", "score_at_2x"] == shown.loc[good, "score_mean"]
+    assert first["summary"]["speedup_at_1pt"].equals(second["summary"]["speedup_at_1pt"])
+    turned = first["summary"]["full_score"] + second["summary"]["full_score"]
+    assert turned.tolist() == pytest.approx([1.0] * 3)
+
+
+def test_runs_state_how_many_configurations_a_method_had(blind):
+    suite, found = blind
+    (choice,) = suite.choices
+    searched = choice.model_copy(update={"searched": {"lr": [1e-3, 5e-3], "epochs": [1, 2, 3]}})
+    tables = Collector(suite.model_copy(update={"choices": [searched]}), found).tables({})
+    assert tables["runs"]["configurations"].tolist() == [6, 6]

@@ -47,14 +47,16 @@ Row = tuple[str, str, str]
 
 
 def _suite_rows(suite: str, store: Store, data_dir: Path | None, device: str) -> list[Row]:
-    """One row per cell: ok, failed with its reason, or missing."""
+    """One row per cell: ok, failed with its reason, or missing; while a search is not done, its runs instead."""
     from eebench.cli.settings import auto_precision, find_device
     from eebench.plan import Planner
+    from eebench.search import known_plan
     from eebench.suites import load_suite
 
     planner = Planner(data_dir, auto_precision(find_device(device)))
     rows: list[Row] = []
-    for cell in planner.plan(load_suite(suite)).cells:
+    plan, _ = known_plan(planner, load_suite(suite), store)
+    for cell in plan.cells:
         if cell.job is None:
             rows.append(("failed", cell.title, cell.problem))
             continue

@@ -45,19 +45,27 @@ def sweep(
     from eebench.engine.execute import Executor
     from eebench.engine.local import run_plan
     from eebench.plan import Planner, parse_only
+    from eebench.search import known_plan, search_plan, trials, tune
     from eebench.store import Store
     from eebench.suites import load_suite
 
     wanted = parse_only(only)
     loaded = load_suite(suite)
     place = find_device(device)
-    plan = Planner(data_dir, auto_precision(place)).plan(loaded, wanted)
-    executor = Executor(Store(runs), place)
+    planner, executor = Planner(data_dir, auto_precision(place)), Executor(Store(runs), place)
     if dry_run:
-        show_plan(plan, executor)
+        known, waiting = known_plan(planner, loaded, executor.store, wanted)
+        show_plan(known, executor)
+        if waiting:
+            typer.echo(f"These include a search; the final runs of {waiting} cells depend on it.")
         return
+    plan = planner.plan(loaded, wanted)
     with PlanProgress(Console(stderr=True)) as progress:
-        outcomes = run_plan(plan, executor, progress)
+        if search := trials(planner, loaded, wanted):
+            tried = run_plan(search_plan(search), executor, progress, (loaded.selection,))
+            loaded = tune(loaded, search, tried)
+            plan = planner.plan(loaded, wanted)
+        outcomes = run_plan(plan, executor, progress, loaded.splits)
     if not wanted:
         write(loaded, outcomes, executor, results / loaded.name)
         typer.echo(f"wrote {results / loaded.name}; `eebench report --suite {loaded.name}` draws it.")

@@ -50,6 +50,7 @@ def train(
     """
     from rich.console import Console
 
+    from eebench.choices import MethodChoice
     from eebench.cli.progress import PlanProgress
     from eebench.cli.settings import auto_precision, find_device
     from eebench.engine.execute import Executor
@@ -59,7 +60,6 @@ def train(
     from eebench.options import parse_assignments, resolve_options
     from eebench.plan import Plan, Planner, in_order
     from eebench.store import Store
-    from eebench.suites import MethodChoice
 
     chosen = find_method(method)
     options = resolve_options(chosen, parse_assignments(assignments or []), f"--set ({method})")

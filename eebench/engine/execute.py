@@ -13,11 +13,11 @@ import torch
 from eebench.artifacts import checksum, read_json, write_json
 from eebench.backbones.checkpoints import load_backbone, skeleton_backbone
 from eebench.backbones.tokens import Encoded, load_tokenizer
-from eebench.errors import DamagedError, DivergedError
+from eebench.errors import DamagedError, DivergedError, UserError
 from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.plan import Job
 from eebench.store import Run, Store
-from eebench.tasks.splits import Split, hold_out
+from eebench.tasks.splits import HELD_OUT, Split, hold_out
 from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
 from eebench.training.checkpoints import CheckpointFile
 from eebench.training.loop import Examples, Setup, Trainer
@@ -65,8 +65,13 @@ class Executor:
         return model.to(self.device)
 
     def examples(self, job: Job, split: str) -> Examples:
-        """A split, tokenised by the job's backbone."""
-        return self._examples(job, job.data.splits[split], split)
+        """A split, tokenised by the job's backbone; "holdout" is the slice of train that the job holds out."""
+        if split != HELD_OUT:
+            return self._examples(job, job.data.splits[split], split)
+        _, held = training_rows(job)
+        if held is None:
+            raise UserError(f"{job.title} holds out nothing of train; set `holdout: 0.1`.")
+        return self._examples(job, held, f"{HELD_OUT}-{job.options.train_rows}-{job.options.holdout}")
 
     def _examples(self, job: Job, rows: Split, name: str) -> Examples:
         key = (job.data.fingerprint, name, str(len(rows.texts)), job.backbone, str(job.options.max_length))
@@ -109,16 +114,10 @@ class Executor:
             return self.ensure_trained(job).weights()
 
     def _setup(self, job: Job) -> Setup:
-        options, train = job.options, job.data.splits["train"]
-        if options.train_rows is not None:
-            train = train.head(options.train_rows)
+        options, (train, held) = job.options, training_rows(job)
         selection = None
         if options.select == "best" or options.patience is not None:
-            if options.holdout > 0:
-                train, held = hold_out(train, options.holdout, HOLDOUT_SEED)
-                selection = self._examples(job, held, "held out")
-            else:
-                selection = self.examples(job, "dev")
+            selection = self.examples(job, "dev" if held is None else HELD_OUT)
         return Setup(
             self._examples(job, train, f"train-{options.train_rows}-{options.holdout}"),
             selection, job.task.metric, options, job.seed, self.device,
@@ -139,6 +138,14 @@ class Executor:
             raise DivergedError(f"the trained model's answers are not finite; {CALMER}.")
         write_trace(run.directory, split, trace)
         return trace
+
+
+def training_rows(job: Job) -> tuple[Split, Split | None]:
+    """What the job trains on, and the slice that its `holdout` keeps from it whether it selects or not."""
+    options, train = job.options, job.data.splits["train"]
+    if options.train_rows is not None:
+        train = train.head(options.train_rows)
+    return hold_out(train, options.holdout, HOLDOUT_SEED) if options.holdout > 0 else (train, None)
 
 
 def build(job: Job) -> MultiExitModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,17 +10,26 @@ from typing import Protocol
 from eebench.engine.execute import Executor
 from eebench.errors import EebenchError
 from eebench.plan import Cell, Job, Plan
+from eebench.tasks.splits import HELD_OUT
 from eebench.trace import Trace
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: status ok, failed or skipped, the reason, and its dev trace when ok."""
+    """What became of a cell: status ok, failed or skipped, the reason, and its traces when ok.
+
+    `trace` is that of dev, `holdout` that of the held-out slice of train; None where it was not asked for.
+    """
 
     cell: Cell
     status: str
     reason: str = ""
     trace: Trace | None = None
+    holdout: Trace | None = None
+
+    def on(self, split: str) -> Trace | None:
+        """The trace on a split, "dev" or "holdout"."""
+        return self.holdout if split == HELD_OUT else self.trace
 
 
 class Reporter(Protocol):
@@ -39,11 +48,16 @@ class Reporter(Protocol):
         ...
 
 
-def run_plan(plan: Plan, executor: Executor, reporter: Reporter) -> list[Outcome]:
-    """Makes every run and trace of the plan, needs first; returns one outcome per cell, in the plan's order."""
+def run_plan(
+    plan: Plan, executor: Executor, reporter: Reporter, splits: Sequence[str] = ("dev",)
+) -> list[Outcome]:
+    """Makes every run of the plan and its traces on `splits` ("dev", "holdout"), needs first.
+
+    Returns one outcome per cell, in the plan's order.
+    """
     failures: dict[str, str] = {}
     shown = {cell.job.spec.key for cell in plan.cells if cell.job is not None}
-    traces: dict[str, Trace] = {}
+    traces: dict[str, dict[str, Trace]] = {}
     for number, job in enumerate(plan.jobs, start=1):
         blocked = [needed for needed in job.needs.values() if needed.spec.key in failures]
         if blocked:
@@ -52,7 +66,9 @@ def run_plan(plan: Plan, executor: Executor, reporter: Reporter) -> list[Outcome
         reporter.started(job, number, len(plan.jobs))
         with _recorded(job, executor, reporter, failures):
             if job.spec.key in shown:
-                traces[job.spec.key] = executor.ensure_trace(job, "dev", reporter.step)
+                traces[job.spec.key] = {
+                    split: executor.ensure_trace(job, split, reporter.step) for split in splits
+                }
             else:
                 executor.ensure_trained(job, reporter.step)
     return [_outcome(cell, failures, traces) for cell in plan.cells]
@@ -78,7 +94,7 @@ def _note_failure(executor: Executor, job: Job, reason: str) -> None:
         return  # a full disk cannot take the note either; the outcome still carries the reason
 
 
-def _outcome(cell: Cell, failures: dict[str, str], traces: dict[str, Trace]) -> Outcome:
+def _outcome(cell: Cell, failures: dict[str, str], traces: dict[str, dict[str, Trace]]) -> Outcome:
     if cell.job is None:
         return Outcome(cell, "failed", cell.problem)
     key = cell.job.spec.key
@@ -86,4 +102,4 @@ def _outcome(cell: Cell, failures: dict[str, str], traces: dict[str, Trace]) -> 
         reason = failures[key]
         status = "skipped" if reason.startswith("skipped: ") else "failed"
         return Outcome(cell, status, reason.removeprefix("skipped: "))
-    return Outcome(cell, "ok", "", traces[key])
+    return Outcome(cell, "ok", "", traces[key].get("dev"), traces[key].get(HELD_OUT))

@@ -41,3 +41,11 @@ DEFINITIONS: tuple[str, ...] = (
     "less, 0 where nothing is affordable; higher is better, and only curves of one task compare.",
 )
 """One line of Markdown each."""
+
+BLIND = (
+    "**Blind**: operating point, speed-up at -1 pt and score at 2x choose their setting on the held-out slice of "
+    "the training set (its rows in `points.csv` have the split `holdout`) and show what that setting does on the "
+    "split reported, where the speed-up can be a little outside the bound it was chosen by. Full and area are those "
+    "of the split reported."
+)
+"""What is different on a page whose settings were chosen on a held-out slice."""

@@ -19,14 +19,16 @@ WHY = (
 )
 
 
-def published_tables(points: pd.DataFrame, methods: Mapping[str, Shown]) -> Iterator[str]:
+def published_tables(
+    points: pd.DataFrame, methods: Mapping[str, Shown], held: pd.DataFrame | None = None
+) -> Iterator[str]:
     """One table per paper that has numbers for these methods and tasks, with ours at the operating point.
 
-    `points` holds one backbone, split and convention.
+    `points` holds one backbone, split and convention, `held` the points that choose, if others do.
     """
     ours = {
         (method.name, str(point["task"])): (100 * float(point["score_mean"]), float(point["speedup_flops"]))
-        for method, point in operating_points(points, methods)
+        for method, point in operating_points(points, methods, held)
     }
     found = {(name, task): _rows(name, task) for name, task in ours}
     for paper in PAPERS:

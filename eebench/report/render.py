@@ -12,11 +12,11 @@ import pandas as pd
 
 from eebench.errors import StorageError
 from eebench.report import tables
-from eebench.report.definitions import DEFINITIONS, PROTOCOLS
+from eebench.report.definitions import BLIND, DEFINITIONS, PROTOCOLS
 from eebench.report.figures import Caption, front_svg, layers_svg
 from eebench.report.markdown import escape, plain, table
 from eebench.report.published import WHY, published_tables
-from eebench.report.selection import Shown, default_points, distinguish, mapping, shown_methods
+from eebench.report.selection import Shown, apart, default_points, distinguish, mapping, shown_methods
 from eebench.results import Results, read_results, write_if_changed
 
 FIGURE_NAMES = ("front-*.svg", "layers-*.svg")
@@ -41,9 +41,10 @@ class FigureFile:
 
 @dataclass(frozen=True)
 class Page:
-    """What every section is made from."""
+    """What every section is made from; `held` are the points that choose settings and are not shown."""
 
     results: Results
+    held: pd.DataFrame
     methods: dict[str, Shown]
     fronts: list[FigureFile]
     layers: list[FigureFile]
@@ -72,10 +73,10 @@ def update_report(folder: Path) -> list[FileChange]:
 
 def page_files(results: Results) -> dict[str, bytes]:
     """The files of the page by their path below the folder; the page itself comes first."""
-    split = distinguish(results)
+    split, held = apart(distinguish(results))
     methods = shown_methods(split)
     fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
-    page = Page(split, methods, fronts, layers)
+    page = Page(split, held, methods, fronts, layers)
     files = {"README.md": "\n".join(_page_lines(page)).encode()}
     return files | {figure.path: figure.svg for figure in [*fronts, *layers]}
 
@@ -173,7 +174,7 @@ def _page_lines(page: Page) -> Iterator[str]:
         ("Score by exit", _exits_section(page)),
         ("Cost of the components", _cost_section(page)),
         ("Runs without a result", [_failures(page)]),
-        ("What the numbers mean", ["\n".join(f"- {line}" for line in DEFINITIONS)]),
+        ("What the numbers mean", ["\n".join(f"- {line}" for line in _definitions(page))]),
     ]
     for title, blocks in sections:
         filled = [block for block in blocks if block]
@@ -182,6 +183,18 @@ def _page_lines(page: Page) -> Iterator[str]:
         for block in filled:
             yield from ("", block)
     yield ""
+
+
+def _definitions(page: Page) -> tuple[str, ...]:
+    """What the numbers of this page mean."""
+    return DEFINITIONS if page.held.empty else (*DEFINITIONS, BLIND)
+
+
+def _judges(page: Page, backbone: str, convention: str) -> pd.DataFrame | None:
+    """The points that choose the settings of a table, None when it chooses them itself."""
+    held = page.held
+    found = held[(held["backbone"] == backbone) & (held["convention"] == convention)]
+    return None if found.empty else found
 
 
 def _code(text: str) -> str:
@@ -235,15 +248,16 @@ def _speedup_section(page: Page) -> Iterator[str]:
         backbone, split, convention = (escape(name) for name in key)
         own = runs[runs["backbone"] == key[0]]
         yield f"### {backbone}, {split} ({convention})"
-        yield tables.speedup_table(part, own, page.methods)
+        held = _judges(page, str(key[0]), str(key[2]))
+        yield tables.speedup_table(part, own, page.methods, held)
         yield "The points behind that table:"
-        yield tables.operating_points_table(part, page.methods)
+        yield tables.operating_points_table(part, page.methods, held)
 
 
 def _published_section(page: Page) -> Iterator[str]:
     """Per backbone, split and convention: what papers printed for the same methods and tasks."""
     for key, part in page.results.points.groupby(["backbone", "split", "convention"], sort=False):
-        blocks = list(published_tables(part, page.methods))
+        blocks = list(published_tables(part, page.methods, _judges(page, str(key[0]), str(key[2]))))
         if blocks:
             yield f"### Ours with {', '.join(escape(name) for name in key)}"
             yield from blocks

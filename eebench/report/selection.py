@@ -1,6 +1,7 @@
 """What the report shows of the results: which rule of a method, and which of its many points.
 
-Nothing here looks at a score: an operating point is chosen by its speed-up alone, so it cannot flatter.
+Nothing here looks at a score: an operating point is chosen by its speed-up alone, so it cannot flatter. Results of
+a blind protocol have rows of the held-out slice too, which choose and are never shown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pandas as pd
 
 from eebench.report.markdown import plain
 from eebench.results import Results
+from eebench.tasks.splits import HELD_OUT
 
 FULL_MODEL = "finetune"
 """The method whose last exit is the reference line: the backbone fine-tuned with nothing added."""
@@ -57,6 +59,13 @@ def distinguish(results: Results) -> Results:
     return replace(
         results, points=split(results.points), exits=split(results.exits), runs=split(results.runs)
     )
+
+
+def apart(results: Results) -> tuple[Results, pd.DataFrame]:
+    """The results to show, without rows of the held-out slice of train; and those points, which only choose."""
+    points, exits = results.points, results.exits
+    held = points["split"] == HELD_OUT
+    return replace(results, points=points[~held], exits=exits[exits["split"] != HELD_OUT]), points[held]
 
 
 def shown_methods(results: Results) -> dict[str, Shown]:

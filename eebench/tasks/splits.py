@@ -22,6 +22,8 @@ Labels = NDArray[np.int64] | NDArray[np.float32]
 
 # Between the texts of a pair in hash keys; it cannot be confused with text a user would type.
 SEPARATOR = "\x1f"
+HELD_OUT = "holdout"
+"""The name of the slice of train that a run does not train on, wherever splits are named."""
 # Splits a trained model depends on; others (a second dev set, a test set) leave the fingerprint alone.
 FINGERPRINTED = ("train", "dev")
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from eebench.artifacts import checksum
-from eebench.engine.execute import Executor, build, build_skeleton, read_trace, trace_paths
+from eebench.engine.execute import Executor, build, build_skeleton, read_trace, trace_paths, training_rows
+from eebench.errors import UserError
 from eebench.store import Store
 
 
@@ -138,3 +139,30 @@ def test_the_skeleton_counts_as_the_model(toy_job):
     for method in ("first-k", "deebert", "pabee"):
         job = toy_job(method, **({"k": 1} if method == "first-k" else {}))
         assert build_skeleton(job).parameter_count() == build(job).parameter_count()
+
+
+def test_the_held_out_slice_is_never_trained_on_whether_it_selects_or_not(executor, toy_job):
+    for select in ("last", "best"):
+        job = toy_job("pabee", select=select, holdout=0.25)
+        rest, held = training_rows(job)
+        assert (len(rest), len(held)) == (72, 24) and not set(rest.ids) & set(held.ids)
+        setup = executor._setup(job)
+        assert len(setup.train.encoded) == 72 and (setup.selection is None) == (select == "last")
+        assert executor.examples(job, "holdout").labels.tolist() == held.labels.tolist()
+    few = toy_job("pabee", train_rows=40, holdout=0.25)
+    assert len(executor.examples(few, "holdout").encoded) == 11
+    assert len(executor._setup(few).train.encoded) == 29
+    assert training_rows(toy_job("pabee"))[1] is None
+    with pytest.raises(UserError, match=r"seed 1 holds out nothing of train; set `holdout: 0\.1`"):
+        executor.examples(toy_job("pabee"), "holdout")
+
+
+def test_both_splits_have_a_trace_of_their_own(executor, toy_job):
+    job = toy_job("pabee", holdout=0.25)
+    dev, held = executor.ensure_trace(job), executor.ensure_trace(job, "holdout")
+    assert (dev.samples, held.samples) == (48, 24)
+    assert held.labels.tolist() == training_rows(job)[1].labels.tolist()
+    directory = executor.run(job).directory
+    assert torch.equal(read_trace(directory, "holdout").logits, held.logits)
+    trace_paths(directory, "holdout")[0].write_bytes(b"damaged")
+    assert torch.equal(executor.ensure_trace(job, "holdout").logits, held.logits)

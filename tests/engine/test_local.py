@@ -70,3 +70,21 @@ def test_a_cell_that_could_not_be_planned_is_a_failed_outcome(toy_job, executor)
     hopeless = replace(cell(job, "pabee"), job=None, problem="no data")
     (outcome,) = run_plan(Plan((hopeless,), ()), executor, Recorder())
     assert (outcome.status, outcome.reason) == ("failed", "no data")
+
+
+def test_outcomes_carry_the_splits_that_were_asked_for(toy_job, executor):
+    job = toy_job("pabee", holdout=0.25)
+    plan = Plan((cell(job, "pabee"),), (job,))
+    (only_held,) = run_plan(plan, executor, Recorder(), ("holdout",))
+    assert only_held.trace is None and only_held.holdout.samples == 24
+    (both,) = run_plan(plan, executor, Recorder(), ("dev", "holdout"))
+    assert (both.trace.samples, both.holdout.samples) == (48, 24)
+    assert both.on("dev") is both.trace and both.on("holdout") is both.holdout
+    (dev,) = run_plan(plan, executor, Recorder())
+    assert dev.trace.samples == 48 and dev.holdout is None
+
+
+def test_a_method_that_holds_nothing_out_fails_where_the_slice_is_asked_for(toy_job, executor):
+    job = toy_job("pabee")
+    (outcome,) = run_plan(Plan((cell(job, "pabee"),), (job,)), executor, Recorder(), ("holdout",))
+    assert outcome.status == "failed" and "holds out nothing of train" in outcome.reason

@@ -166,3 +166,43 @@ def test_a_folder_without_results_says_what_to_type(tmp_path: Path):
 )
 def test_slug(text: str, name: str):
     assert slug(text) == name
+
+
+def blind(folder: Path) -> None:
+    """Give the results rows of a held-out slice on which every score is another and all costs are equal."""
+    results = read_results(folder)
+    points, exits = results.points, results.exits
+    held = points.assign(split="holdout", score_mean=0.1234)
+    rewrite(
+        folder,
+        provenance=results.provenance | {"protocol": "blind"},
+        points=pd.concat([points, held], ignore_index=True),
+        exits=pd.concat([exits, exits.assign(split="holdout")], ignore_index=True),
+    )
+
+
+def test_the_slice_that_chooses_is_not_shown(tiny: Path):
+    before = readme(tiny)
+    blind(tiny)
+    page = readme(tiny)
+    assert "holdout (" not in page and "12.3" not in page
+    for section in ("## Score at twice the speed", "## Score by exit"):
+        headings = [line for line in page.splitlines() if line.startswith("### ")]
+        assert headings == [line for line in before.splitlines() if line.startswith("### ")], section
+    assert page.count("- **Blind**: ") == 1 and "**Blind**" not in before
+
+
+def test_its_rows_choose_the_operating_point(tiny: Path):
+    blind(tiny)
+    results = read_results(tiny)
+    points = results.points
+    # On the slice patience=1 alone is inside the window, on dev patience=2 was.
+    moved = (points["split"] == "holdout") & (points["task"] == "RTE") & (points["method"] == "pabee")
+    faster = points["speedup_flops"].where(~moved, points["speedup_flops"] * 0.7)
+    rewrite(tiny, points=points.assign(speedup_flops=faster))
+    rows = [line for line in readme(tiny).splitlines() if line.startswith("| RTE") and "| PABEE" in line]
+    setting = rows[0].split("|")[3].strip()
+    assert setting != "patience=2"
+    dev = points[(points["split"] == "dev") & (points["task"] == "RTE") & (points["method"] == "pabee")]
+    (row,) = [row for _, row in dev.iterrows() if row["setting"] == setting and row["rule"] == "patience"]
+    assert f"{row['speedup_flops']:.2f}x" in rows[0] and f"{100 * row['score_mean']:.1f}" in rows[0]

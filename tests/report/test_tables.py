@@ -50,6 +50,12 @@ class TestSpeedupTable:
         alone = results.points[results.points["task"] == "RTE"]
         assert "†" not in speedup_table(alone, results.runs, methods)
 
+    def test_the_mark_says_where_a_setting_was_chosen(self, results: Results, methods: dict[str, Shown]):
+        held = results.points.assign(split="holdout")
+        text = speedup_table(results.points, results.runs, methods, held)
+        assert "the setting chosen on the held-out slice has a speed-up outside 1.80x" in text
+        assert cells(text) == cells(speedup_table(results.points, results.runs, methods))
+
     def test_nothing_to_show(self, results: Results, methods: dict[str, Shown]):
         assert speedup_table(results.points.iloc[:0], results.runs, methods) == ""
 
