@@ -12,7 +12,8 @@ Rows = list[tuple[str, ...]]
 
 def show_names(
     kind: Annotated[
-        str, typer.Argument(help="methods, rules, tasks, backbones, suites, metrics or conventions")
+        str,
+        typer.Argument(help="methods, rules, tasks, backbones, suites, metrics, conventions or references"),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of names.")] = False,
 ) -> None:
@@ -34,6 +35,7 @@ def show_names(
         "suites": (_suites, ("suite", "what")),
         "metrics": (_metrics, ("metric",)),
         "conventions": (_conventions, ("convention", "counts")),
+        "references": (_references, ("table", "paper", "rows")),
     }
     if kind not in kinds:
         near = closest(kind, kinds)
@@ -94,6 +96,13 @@ def _metrics() -> Rows:
     from eebench.tasks.metrics import METRICS
 
     return [(name,) for name in METRICS]
+
+
+def _references() -> Rows:
+    from eebench.reference import reference_names, reference_table
+
+    tables = {name: reference_table(name) for name in reference_names()}
+    return [(name, str(table["paper"].iloc[0]), str(len(table))) for name, table in tables.items()]
 
 
 def _conventions() -> Rows:

@@ -4,13 +4,14 @@ import pytest
 
 from eebench.cost.conventions import CONVENTIONS
 from eebench.methods.catalogue import methods
+from eebench.reference import reference_names
 from eebench.rules.catalogue import RULES
 from eebench.tasks.metrics import METRICS
 from eebench.tasks.specs import task_names
 
 KINDS = {
     "methods": list(methods()), "rules": list(RULES), "tasks": task_names(), "metrics": list(METRICS),
-    "conventions": list(CONVENTIONS),
+    "conventions": list(CONVENTIONS), "references": reference_names(),
 }  # fmt: skip
 
 
