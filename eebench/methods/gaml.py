@@ -16,12 +16,8 @@ from eebench.training.options import TrainingOptions
 from eebench.training.stages import Stage, Step, Terms, Update, descend
 
 
-class MutualOptions(TrainingOptions):
-    """GAML-BERT's protocol (Sec. 4, Table 7 for CoLA and MRPC).
-
-    The paper names neither the temperature of L_KD nor its normalisation; the literal reading is T = 1 and
-    the plain sum over the E(E-1) ordered pairs.
-    """
+class GamlProtocol(TrainingOptions):
+    """GAML-BERT's protocol (Sec. 4): at most 15 epochs, early stopping on a held-out tenth of train."""
 
     epochs: int = 15
     warmup_epochs: float | None = 1.0
@@ -30,6 +26,15 @@ class MutualOptions(TrainingOptions):
     holdout: float = 0.1
     patience: int | None = 5
     alpha: float = Field(0.3, ge=0, le=1, description="weight of mutual distillation (Eq. 2)")
+
+
+class MutualOptions(GamlProtocol):
+    """What the paper leaves open, as switches.
+
+    The paper names neither the temperature of L_KD nor its normalisation; the literal reading is T = 1 and
+    the plain sum over the E(E-1) ordered pairs.
+    """
+
     kd_temperature: float = Field(1.0, gt=0, description="temperature of L_KD")
     kd_detach_teacher: bool = Field(True, description="no gradient through the teaching exit")
     kd_norm: Literal["sum", "mean"] = Field("sum", description="sum over pairs, or their mean")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -19,6 +19,7 @@ from eebench.backbones.base import Backbone, Batch
 from eebench.heads import exit_heads
 from eebench.losses import exit_losses, exit_weights, pairwise_divergences
 from eebench.methods.base import Method
+from eebench.methods.gaml import GamlProtocol
 from eebench.model import MultiExitModel, Outputs
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Stage, Step, Terms
@@ -64,16 +65,9 @@ class LeebertModel(MultiExitModel):
         return WeightedOutputs(logits=super().forward(batch).logits, w=w, v=v)
 
 
-class LeebertOptions(TrainingOptions):
+class LeebertOptions(GamlProtocol):
     """GAML-BERT's protocol, with the weights' own learning rate."""
 
-    epochs: int = 15
-    warmup_epochs: float | None = 1.0
-    weight_decay: float = 0.0
-    select: Literal["last", "best"] = "best"
-    holdout: float = 0.1
-    patience: int | None = 5
-    alpha: float = Field(0.3, ge=0, le=1, description="weight of mutual distillation")
     weights_lr: float = Field(1e-3, gt=0, description="learning rate of the loss weights")
 
 
