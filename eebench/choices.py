@@ -26,7 +26,8 @@ class MethodChoice(BaseModel):
     """One method with resolved options, under the label results use.
 
     `by_task` holds the options of tasks that have their own, `searched` the values to try for each key, `tuned`
-    what the search chose for a task and backbone; empty until it has.
+    what the search chose for a task and backbone; empty until it has. `tasks` are the only ones it is run on, None
+    for all of the suite.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -38,6 +39,7 @@ class MethodChoice(BaseModel):
     searched: dict[str, list[Any]] = Field(default_factory=dict)
     tuned: dict[tuple[str, str], Tuned] = Field(default_factory=dict)
     rule: str | None = None
+    tasks: frozenset[str] | None = None
 
     @property
     def default_rule(self) -> str:

@@ -44,7 +44,8 @@ class _Strict(BaseModel):
 class MethodEntry(_Strict):
     """One method with its options; `each` lists values to expand into several entries.
 
-    `task_options` are options for single tasks, `rule` the rule reports show the method under (None: its own).
+    `task_options` are options for single tasks, `rule` the rule reports show the method under (None: its own),
+    `tasks` the ones it is run on (None: all of the suite).
     """
 
     name: str
@@ -53,6 +54,7 @@ class MethodEntry(_Strict):
     task_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     each: dict[str, list[Any]] = Field(default_factory=dict)
     rule: str | None = None
+    tasks: list[str] | None = Field(default=None, min_length=1)
 
 
 class FileTaskEntry(_Strict):
@@ -246,6 +248,7 @@ class _Checker:
         for key in (key for key, values in entry.each.items() if not values):
             self.problems.append(f"{where}: each: '{key}' lists no value; give one or more.")
         self._check_tasks(entry.task_options, f"{where}: task_options")
+        self._check_tasks(entry.tasks or (), f"{where}: tasks")
         try:
             rule = find_rule(entry.rule, f"{where}: rule").name if entry.rule is not None else None
         except EebenchError as error:
@@ -264,6 +267,7 @@ class _Checker:
             yield MethodChoice(
                 label=entry.label or method.label(options), method=method, options=options, by_task=sound,
                 searched=self._searched(method, entry), rule=rule,
+                tasks=None if entry.tasks is None else frozenset(entry.tasks),
             )  # fmt: skip
 
     def _layers(self, entry: MethodEntry, where: str, task: str = "") -> dict[str, dict[str, Any]]:

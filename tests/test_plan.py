@@ -109,6 +109,13 @@ def test_only_cuts_the_plan(suite):
     assert not allowed(parse_only("seed=3"), two.choices[0], "toy", two.tasks[0], 1)
 
 
+def test_a_method_of_single_tasks_has_no_cells_on_others(suite):
+    elsewhere = choice("joint").model_copy(update={"tasks": frozenset({"rte"})})
+    here = choice("pabee").model_copy(update={"tasks": frozenset({"moods"})})
+    plan = Planner(None, "fp32").plan(suite.model_copy(update={"choices": [elsewhere, here]}))
+    assert {cell.label for cell in plan.cells} == {"pabee"}
+
+
 def test_only_as_text():
     assert parse_only("") == {}
     assert parse_only("method=gaml,task=rte,task=mrpc") == {"method": {"gaml"}, "task": {"rte", "mrpc"}}

@@ -245,6 +245,7 @@ def test_single_tasks_have_options_of_their_own(tmp_path):
          "unknown task 'cola' in s.yaml: methods[0] (joint): task_options; the suite has rte."),
         ("task_defaults: {rte: {epoch: 1}}\nmethods: [joint]",
          "unknown key 'epoch' in s.yaml: task_defaults.rte; did you mean 'epochs'?"),
+        ("methods: [{name: joint, tasks: [cola]}]", "unknown task 'cola' in s.yaml: methods[0] (joint): tasks;"),
         ("methods: [{name: joint, task_options: {rte: {alpha: 1.0}}}]",
          "unknown key 'alpha' in s.yaml: methods[0] (joint): task_options.rte;"),
         ("methods: [{name: joint, task_options: {rte: {lr: fast}}}]",

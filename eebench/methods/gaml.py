@@ -13,7 +13,7 @@ from eebench.methods.base import Method
 from eebench.model import Outputs
 from eebench.training.gradients import GradientAlignment, Scope
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Step, Terms, Update, descend
+from eebench.training.stages import Stage, Step, Terms
 
 
 class GamlProtocol(TrainingOptions):
@@ -64,10 +64,11 @@ class Mutual(Method):
 
     def stages(self, options: TrainingOptions) -> list[Stage]:
         assert isinstance(options, MutualOptions)
-        update: Update = descend
-        if options.ga != "none":
-            update = GradientAlignment(options.alpha, options.ga, options.ga_scope)
-        return [Stage("mutual", options.epochs, options.lr, partial(mutual_loss, options=options), update)]
+        objective = partial(mutual_loss, options=options)
+        if options.ga == "none":
+            return [Stage("mutual", options.epochs, options.lr, objective)]
+        update = GradientAlignment(options.alpha, options.ga, options.ga_scope)
+        return [Stage("mutual", options.epochs, options.lr, objective, update, series=("c", "angle"))]
 
 
 class GamlOptions(MutualOptions):

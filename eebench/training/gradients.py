@@ -21,7 +21,8 @@ class GradientAlignment:
 
     With c = <g_K, g_C> / |g_C|^2, soft: g = ((1 - alpha) + alpha c) g_C; hard: the same where c >= 0, else
     g = g_C. `scope` says over what one dot product runs; the paper's is all parameters at once, which makes
-    the update a scalar times g_C. Reads terms "ce" and "kd"; logs "c" (mean over groups) and "obtuse".
+    the update a scalar times g_C. Reads terms "ce" and "kd"; logs "c", "obtuse" and "flipped" (the update runs
+    against g_C), each the mean over groups, and "angle", in degrees, between the two whole gradients (Fig. 3).
     """
 
     alpha: float
@@ -35,12 +36,18 @@ class GradientAlignment:
         used = [index for index, gradient in enumerate(task) if gradient is not None]
         gradients = [task[index] for index in used]
         groups = group_numbers([names[index] for index in used], self.scope).to(gradients[0].device)
-        cosine_scale = projections(gradients, [distil[index] for index in used], groups)
-        scale = self.scales(cosine_scale)[groups]
+        dots, squares = inner_products(gradients, [distil[index] for index in used]), squared_norms(gradients)
+        c = projections(dots, squares, groups)
+        factors = self.scales(c)
+        scale = factors[groups]
         torch._foreach_mul_(gradients, list(scale.unbind()))
         for index, gradient in zip(used, gradients, strict=True):
             tensors[index].grad = gradient
-        return {"c": cosine_scale.mean(), "obtuse": (cosine_scale < 0).float().mean()}
+        whole = squared_norms([gradient for gradient in distil if gradient is not None]).sum()
+        return {
+            "c": c.mean(), "obtuse": (c < 0).float().mean(), "flipped": (factors < 0).float().mean(),
+            "angle": angle(dots.sum(), squares.sum(), whole),
+        }  # fmt: skip
 
     def scales(self, c: Tensor) -> Tensor:
         """The factor of g_C in the update, per group, from c per group."""
@@ -66,15 +73,32 @@ def layer_of(name: str) -> str:
     return found.group() if found else ".".join(name.split(".")[:2])
 
 
-def projections(task: Sequence[Tensor], distil: Sequence[Tensor | None], groups: Tensor) -> Tensor:
-    """c = <g_K, g_C> / |g_C|^2 of each group, fp32 [G]; 0 where |g_C|^2 < 1e-24."""
-    zero = torch.zeros((), device=groups.device)
-    dots = [
-        zero if other is None else torch.dot(other.flatten().float(), own.flatten().float())
-        for own, other in zip(task, distil, strict=True)
-    ]
-    squares = torch.stack(torch._foreach_norm(list(task))).float().square()
+def inner_products(task: Sequence[Tensor], distil: Sequence[Tensor | None]) -> Tensor:
+    """<g_K, g_C> of each parameter, fp32 [P]; zero where distillation does not reach it."""
+    zero = torch.zeros((), device=task[0].device)
+    return torch.stack(
+        [
+            zero if other is None else torch.dot(other.flatten().float(), own.flatten().float())
+            for own, other in zip(task, distil, strict=True)
+        ]
+    )
+
+
+def squared_norms(gradients: Sequence[Tensor]) -> Tensor:
+    """|g|^2 of each parameter, fp32 [P]."""
+    return torch.stack(torch._foreach_norm(list(gradients))).float().square()
+
+
+def projections(dots: Tensor, squares: Tensor, groups: Tensor) -> Tensor:
+    """c = <g_K, g_C> / |g_C|^2 of each group, fp32 [G], from both of each parameter; 0 where |g_C|^2 < 1e-24."""
+    # Counting groups would wait for a CUDA device; empty groups at the end harm nobody.
     count = int(groups.max()) + 1 if groups.device.type == "cpu" else len(groups)
-    along = torch.zeros(count, device=groups.device).index_add_(0, groups, torch.stack(dots))
+    along = torch.zeros(count, device=groups.device).index_add_(0, groups, dots)
     length = torch.zeros(count, device=groups.device).index_add_(0, groups, squares)
     return torch.where(length < 1e-24, torch.zeros_like(along), along / length.clamp_min(1e-24))
+
+
+def angle(dot: Tensor, task_square: Tensor, distil_square: Tensor) -> Tensor:
+    """Degrees between g_C and g_K, fp32 scalar; 90 where one of them vanishes."""
+    cosine = dot / (task_square * distil_square).clamp_min(1e-24).sqrt()
+    return torch.rad2deg(torch.acos(cosine.clamp(-1.0, 1.0)))

@@ -114,7 +114,7 @@ class Trainer:
         epoch_seed = progress.steps  # distinct for every epoch of every stage, and known after a resume
         set_modes(self.model)
         labels = torch.from_numpy(data.labels)
-        watch = LossWatch(self.setup.device)
+        watch = LossWatch(self.setup.device, stage.series)
         for index, rows in enumerate(
             epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
         ):
@@ -124,7 +124,7 @@ class Trainer:
             progress.steps += 1
             self.on_step(progress.steps, self.total_steps)
         progress.epoch += 1
-        self._close_epoch(stage, watch.means())
+        self._close_epoch(stage, watch.record())
 
     def _step(
         self,
@@ -146,9 +146,9 @@ class Trainer:
         optimizer.zero_grad()
         return {name: value.detach() for name, value in (terms | logged).items()}
 
-    def _close_epoch(self, stage: Stage, means: dict[str, float]) -> None:
+    def _close_epoch(self, stage: Stage, watched: dict[str, Any]) -> None:
         progress = self.progress
-        record: dict[str, Any] = {"stage": stage.name, "epoch": progress.epoch, **means}
+        record: dict[str, Any] = {"stage": stage.name, "epoch": progress.epoch, **watched}
         if self.setup.selection is not None and self._selects():
             trace = trace_model(
                 self.model, self.setup.selection.encoded, self.setup.selection.labels, self.setup.device
@@ -172,13 +172,17 @@ class Trainer:
 
 
 class LossWatch:
-    """Sums the terms of an epoch on the device and stops a run whose loss is not finite."""
+    """Sums the terms of an epoch on the device and stops a run whose loss is not finite.
 
-    def __init__(self, device: torch.device) -> None:
+    The terms in `series` are kept step by step.
+    """
+
+    def __init__(self, device: torch.device, series: tuple[str, ...] = ()) -> None:
         self.every = CHECK_EVERY if device.type == "cuda" else 1
         self.sums: Terms = {}
         self.count = 0
         self.first_step = 0
+        self.kept: dict[str, list[Tensor]] = {name: [] for name in series}
 
     def add(self, terms: Terms, step: int) -> None:
         """Adds one step's terms; raises DivergedError once the sum of losses is NaN or infinite."""
@@ -186,6 +190,8 @@ class LossWatch:
         self.count += 1
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value.double()
+            if name in self.kept:
+                self.kept[name].append(value)
         if self.count % self.every == 0:
             self.check(step)
 
@@ -201,6 +207,15 @@ class LossWatch:
         """Mean of each term over the epoch."""
         self.check(self.first_step + self.count - 1)
         return {name: float(value) / self.count for name, value in self.sums.items()}
+
+    def record(self) -> dict[str, Any]:
+        """The means, and under "series" the values of every step, to five decimals."""
+        series = {
+            name: [round(value, 5) for value in torch.stack(values).tolist()]
+            for name, values in self.kept.items()
+            if values
+        }
+        return self.means() | ({"series": series} if series else {})
 
 
 def freeze_others(model: MultiExitModel, stage: Stage) -> list[tuple[str, nn.Parameter]]:

@@ -61,7 +61,8 @@ class Stage:
     """One stretch of training with its own optimiser and schedule.
 
     `trains` says by name (and model) which parameters move; a part of the model with none of them is frozen and runs in
-    evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a parameter by name.
+    evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a parameter by name. The
+    terms in `series` are recorded at every step, all others as their mean over an epoch.
     """
 
     name: str
@@ -71,3 +72,4 @@ class Stage:
     update: Update = descend
     trains: Callable[[str, MultiExitModel], bool] = everything
     lr_factor: Callable[[str], float] = same_rate
+    series: tuple[str, ...] = ()

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from eebench.training.gradients import GradientAlignment, group_numbers, layer_of, projections
+from eebench.training.gradients import (
+    GradientAlignment,
+    angle,
+    group_numbers,
+    inner_products,
+    layer_of,
+    projections,
+    squared_norms,
+)
 
 ALPHA = 0.3
 
@@ -45,16 +53,35 @@ def test_global_scope_is_a_scalar_times_the_task_gradient_and_per_tensor_is_not(
     assert update(task, distil, "hard", "per_tensor")[0][1] == pytest.approx([0.0, 2.0])
 
 
+def c_of(task, distil, groups):
+    return projections(inner_products(task, distil), squared_norms(task), torch.tensor(groups)).tolist()
+
+
 def test_a_vanishing_task_gradient_projects_to_nothing():
-    c = projections([torch.zeros(3)], [torch.ones(3)], torch.tensor([0]))
-    assert c.tolist() == [0.0]
+    assert c_of([torch.zeros(3)], [torch.ones(3)], [0]) == [0.0]
 
 
 def test_parameters_without_a_distillation_gradient_count_as_zero():
-    c = projections(
-        [torch.tensor([1.0]), torch.tensor([1.0])], [None, torch.tensor([4.0])], torch.tensor([0, 0])
-    )
-    assert c.tolist() == [2.0]
+    assert c_of([torch.tensor([1.0]), torch.tensor([1.0])], [None, torch.tensor([4.0])], [0, 0]) == [2.0]
+
+
+# (1, 0) against (1, 1), its opposite, (0, 1) and nothing at all.
+@pytest.mark.parametrize(
+    ("distil", "degrees"), [([1.0, 1.0], 45.0), ([-1.0, -1.0], 135.0), ([0.0, 1.0], 90.0), ([0.0, 0.0], 90.0)]
+)
+@pytest.mark.parametrize("scope", ["global", "per_tensor"])
+def test_the_angle_is_that_of_the_whole_gradients(distil, degrees, scope):
+    assert float(
+        update([[1.0], [0.0]], [[distil[0]], [distil[1]]], "soft", scope)[1]["angle"]
+    ) == pytest.approx(degrees)
+    assert float(angle(torch.tensor(0.5), torch.tensor(1.0), torch.tensor(1.0))) == pytest.approx(60.0)
+
+
+def test_a_step_is_flipped_when_c_is_below_the_ratio_of_the_weights():
+    # s = 0.7 + 0.3 c changes its sign at c = -7/3.
+    assert float(update([[1.0]], [[-2.3]], "soft")[1]["flipped"]) == 0.0
+    assert float(update([[1.0]], [[-2.4]], "soft")[1]["flipped"]) == 1.0
+    assert float(update([[1.0]], [[-2.4]], "hard")[1]["flipped"]) == 0.0
 
 
 def test_layers_are_told_apart_by_name():

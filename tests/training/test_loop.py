@@ -131,3 +131,10 @@ def test_parts_may_have_their_own_learning_rate():
     )
     optimizer = make_optimizer(list(make_model().named_parameters()), stage, OPTIONS)
     assert {group["factor"] for group in optimizer.param_groups} == {1.0, 10.0}
+
+
+def test_the_watch_keeps_the_terms_asked_for_step_by_step():
+    watch = LossWatch(CPU, ("c",))
+    for number in range(2):
+        watch.add({"loss": torch.tensor(1.0), "c": torch.tensor(0.1234567 * number)}, number)
+    assert watch.record() == {"loss": 1.0, "c": pytest.approx(0.0617284), "series": {"c": [0.0, 0.12346]}}
