@@ -46,11 +46,15 @@ class State:
 
     Shapes: `hidden` [B, T, H]; `mask` bool [B, T]; `attention` is what the layers take as attention mask,
     first axis B (None when nothing is padded; MPNet's also carries its position bias and is never None).
+    `executed` bool [B] and `gate` fp32 [B] say which rows the last layer ran for and the probability of skipping
+    it, in models that skip layers; None in all others.
     """
 
     hidden: Tensor
     mask: Tensor
     attention: Tensor | None
+    executed: Tensor | None = None
+    gate: Tensor | None = None
 
 
 class Backbone(nn.Module, ABC):
@@ -74,6 +78,17 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def layer(self, index: int, state: State) -> State:
         """The state after layer `index` (1..depth)."""
+
+    def attend(self, hidden: Tensor, mask: Tensor, padded: bool) -> Tensor | None:
+        """What the layers take as attention mask for hidden states [B, T, H] and their mask bool [B, T]."""
+        return mask[:, None, None, :] if padded else None
+
+    def select(self, state: State, rows: Tensor, length: int | None = None) -> State:
+        """The state of `rows` (bool or index tensor), cut to the first `length` tokens."""
+        hidden, mask = state.hidden[rows], state.mask[rows]
+        if length is not None and length < mask.shape[1]:
+            hidden, mask = hidden[:, :length], mask[:, :length]
+        return State(hidden, mask, self.attend(hidden, mask, state.attention is not None))
 
     @abstractmethod
     def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:

@@ -24,8 +24,8 @@ class DistilBertBackbone(Backbone):
         self.depth, self.width, self.pooling = len(self.layers), model.config.hidden_size, pooling
 
     def embed(self, batch: Batch) -> State:
-        attention = batch.mask[:, None, None, :] if batch.padded else None
-        return State(self.embeddings(batch.input_ids), batch.mask, attention)
+        hidden = self.embeddings(batch.input_ids)
+        return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:
         return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))

@@ -28,8 +28,8 @@ class ElectraBackbone(Backbone):
 
     def embed(self, batch: Batch) -> State:
         hidden = self.embeddings(input_ids=batch.input_ids, token_type_ids=batch.segments)
-        attention = batch.mask[:, None, None, :] if batch.padded else None
-        return State(self.projection(hidden), batch.mask, attention)
+        hidden = self.projection(hidden)
+        return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:
         return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))

@@ -14,7 +14,7 @@ from eebench.backbones.base import Backbone, Batch, Pooling, State, dense_weight
 class MPNetBackbone(Backbone):
     """`transformers.MPNetModel` behind the layer-by-layer interface; same numbers as its forward pass.
 
-    All layers add the same relative position bias to their attention scores. It is computed once, in `embed`,
+    All layers add the same relative position bias to their attention scores. It is computed once, in `attend`,
     and travels as `State.attention`, summed with the padding mask: per sample, so rows that leave take theirs
     along. Positions are counted from 2 over the ids that are not padding (the stock embeddings do so); there
     are no segments. The stock attention is eager, it has no fused form.
@@ -34,12 +34,14 @@ class MPNetBackbone(Backbone):
 
     def embed(self, batch: Batch) -> State:
         hidden = self.embeddings(input_ids=batch.input_ids)
+        return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
+
+    def attend(self, hidden: Tensor, mask: Tensor, padded: bool) -> Tensor:
         attention = self.position_bias(hidden)
-        if batch.padded:
-            # Adding the most negative number hides a key, as in the stock mask; infinity would give NaN rows.
-            hidden_key = torch.finfo(attention.dtype).min
-            attention = attention.masked_fill(~batch.mask[:, None, None, :], hidden_key)
-        return State(hidden, batch.mask, attention)
+        if not padded:
+            return attention
+        # Adding the most negative number hides a key, as in the stock mask; infinity would give NaN rows.
+        return attention.masked_fill(~mask[:, None, None, :], torch.finfo(attention.dtype).min)
 
     def position_bias(self, hidden: Tensor) -> Tensor:
         """What the distance between two tokens adds to their attention score, [B, heads, T, T]."""

@@ -29,8 +29,7 @@ class RobertaBackbone(Backbone):
 
     def embed(self, batch: Batch) -> State:
         hidden = self.embeddings(input_ids=batch.input_ids)
-        attention = batch.mask[:, None, None, :] if batch.padded else None
-        return State(hidden, batch.mask, attention)
+        return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:
         return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))

@@ -14,13 +14,15 @@ from eebench.artifacts import checksum, read_json, write_json
 from eebench.backbones.checkpoints import load_backbone, skeleton_backbone
 from eebench.backbones.tokens import Encoded, load_tokenizer
 from eebench.errors import DamagedError, DivergedError, UserError
+from eebench.methods.base import Needed
 from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.plan import Job
 from eebench.store import Run, Store
 from eebench.tasks.splits import HELD_OUT, Split, hold_out
 from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
 from eebench.training.checkpoints import CheckpointFile
-from eebench.training.loop import Examples, Setup, Trainer
+from eebench.training.loop import Setup, Trainer
+from eebench.training.stages import Examples
 
 OnStep = Callable[[int, int], None]
 CALMER = "try a lower learning rate (--set lr=...) or precision=fp32"
@@ -104,7 +106,17 @@ class Executor:
         run.finish(weights, record)
         file.clear()
 
-    def _needed(self, job: Job) -> dict[str, torch.Tensor]:
+    def _needed(self, job: Job) -> Needed:
+        weights = self._sound_weights(job)
+
+        def model() -> MultiExitModel:
+            built = build(job)
+            load_weights(built, weights)
+            return built.eval()
+
+        return Needed(weights, model)
+
+    def _sound_weights(self, job: Job) -> dict[str, torch.Tensor]:
         run = self.ensure_trained(job)
         try:
             return run.weights()
@@ -116,7 +128,8 @@ class Executor:
     def _setup(self, job: Job) -> Setup:
         options, (train, held) = job.options, training_rows(job)
         selection = None
-        if options.select == "best" or options.patience is not None:
+        chosen = any((stage.select or options.select) == "best" for stage in job.method.stages(options))
+        if chosen or options.patience is not None:
             selection = self.examples(job, "dev" if held is None else HELD_OUT)
         return Setup(
             self._examples(job, train, f"train-{options.train_rows}-{options.holdout}"),

@@ -7,7 +7,7 @@ group `eebench.methods` in another package).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -26,6 +26,14 @@ class Need:
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A needed run, finished: its weights by name, and `model()`, a fresh copy of it in evaluation mode, on the CPU."""
+
+    weights: Mapping[str, Tensor]
+    model: Callable[[], MultiExitModel]
 
 
 class Method(ABC):
@@ -73,8 +81,8 @@ class Method(ABC):
         layers = self.exit_layers(options, backbone.depth)
         return MultiExitModel(backbone, exit_heads(backbone, classes, options.head, layers))
 
-    def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Copies what `needs` asked for (weights by role) into the model before training."""
+    def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
+        """Gives the model what `needs` asked for, by role, before training: weights to start from, teachers."""
 
     @abstractmethod
     def stages(self, options: TrainingOptions) -> list[Stage]:

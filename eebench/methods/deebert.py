@@ -9,7 +9,7 @@ from torch import Tensor
 
 from eebench.heads import HeadConfig
 from eebench.losses import exit_losses
-from eebench.methods.base import Method, Need
+from eebench.methods.base import Method, Need, Needed
 from eebench.methods.finetune import FinetuneOptions
 from eebench.model import MultiExitModel, Outputs, copy_weights
 from eebench.training.options import TrainingOptions
@@ -59,8 +59,8 @@ class Deebert(Method):
         shared = FinetuneOptions.model_fields.keys()
         return {"finetuned": Need("finetune", options.model_dump(include=set(shared)))}
 
-    def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
-        copy_weights(model, needed["finetuned"])
+    def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
+        copy_weights(model, needed["finetuned"].weights)
 
     def stages(self, options: TrainingOptions) -> list[Stage]:
         assert isinstance(options, DeebertOptions)

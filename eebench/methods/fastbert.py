@@ -11,7 +11,7 @@ from torch import Tensor
 
 from eebench.heads import HeadConfig
 from eebench.losses import distil_from_last
-from eebench.methods.base import Method, Need
+from eebench.methods.base import Method, Need, Needed
 from eebench.methods.finetune import FinetuneOptions
 from eebench.methods.gaml import Gaml, GamlOptions
 from eebench.model import MultiExitModel, Outputs, copy_weights
@@ -52,8 +52,8 @@ class Fastbert(Method):
         shared = set(FinetuneOptions.model_fields)
         return {"finetuned": Need("finetune", options.model_dump(include=shared))}
 
-    def initialise(self, model: MultiExitModel, needed: Mapping[str, Mapping[str, Tensor]]) -> None:
-        copy_weights(model, needed["finetuned"])
+    def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
+        copy_weights(model, needed["finetuned"].weights)
 
     def stages(self, options: TrainingOptions) -> list[Stage]:
         assert isinstance(options, FastbertOptions)

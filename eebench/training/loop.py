@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eebench.backbones.tokens import Encoded
 from eebench.errors import DivergedError
 from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.trace import trace_model
@@ -19,18 +18,10 @@ from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, r
 from eebench.training.evaluation import exit_scores
 from eebench.training.options import TrainingOptions
 from eebench.training.schedules import schedule_of
-from eebench.training.stages import Stage, Step, Terms
+from eebench.training.stages import Examples, Stage, Step, Terms
 
 CHECK_EVERY = 50
 """Steps between looks at the loss on CUDA, where looking means waiting for the device."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """A tokenised split with labels (int64 [N], fp32 for regression)."""
-
-    encoded: Encoded
-    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -83,6 +74,8 @@ class Trainer:
         return self.progress
 
     def _stage(self, stage: Stage, tensors: dict[str, Tensor] | None) -> None:
+        if self.progress.epoch == 0:
+            stage.first(self.model, self.setup.train)
         trained = freeze_others(self.model, stage)
         optimizer = make_optimizer(trained, stage, self.setup.options)
         if tensors is not None:
@@ -118,9 +111,11 @@ class Trainer:
         for index, rows in enumerate(
             epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
         ):
+            done = progress.epoch * self.steps_per_epoch + index
             for group in optimizer.param_groups:
-                group["lr"] = group["factor"] * schedule.at(progress.epoch * self.steps_per_epoch + index)
-            watch.add(self._step(stage, optimizer, trained, Step(index, rows), labels), progress.steps)
+                group["lr"] = group["factor"] * schedule.at(done)
+            step = Step(index, rows, progress.epoch, done, stage.epochs * self.steps_per_epoch)
+            watch.add(self._step(stage, optimizer, trained, step, labels), progress.steps)
             progress.steps += 1
             self.on_step(progress.steps, self.total_steps)
         progress.epoch += 1
@@ -135,6 +130,7 @@ class Trainer:
         labels: Tensor,
     ) -> Terms:
         device = self.setup.device
+        stage.before(self.model, step)
         batch = self.setup.train.encoded.batch(step.rows).to(device)
         target = labels[step.rows].to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.setup.options.precision == "bf16"):
@@ -149,25 +145,28 @@ class Trainer:
     def _close_epoch(self, stage: Stage, watched: dict[str, Any]) -> None:
         progress = self.progress
         record: dict[str, Any] = {"stage": stage.name, "epoch": progress.epoch, **watched}
-        if self.setup.selection is not None and self._selects():
+        if self.setup.selection is not None and self._selects(stage):
             trace = trace_model(
                 self.model, self.setup.selection.encoded, self.setup.selection.labels, self.setup.device
             )
             record["exit_scores"] = exit_scores(trace, self.setup.metric)
-            self._select(float(np.mean(record["exit_scores"])))
+            self._select(stage, stage.judge(record["exit_scores"]))
         progress.history.append(record)
 
-    def _selects(self) -> bool:
-        return self.setup.options.select == "best" or self.setup.options.patience is not None
+    def _keeps_best(self, stage: Stage) -> bool:
+        return (stage.select or self.setup.options.select) == "best"
 
-    def _select(self, score: float) -> None:
-        """Keeps the weights of the best epoch by the mean over exits (GAML-BERT's rule); ties keep the earlier."""
+    def _selects(self, stage: Stage) -> bool:
+        return self._keeps_best(stage) or self.setup.options.patience is not None
+
+    def _select(self, stage: Stage, score: float) -> None:
+        """Keeps the weights of the stage's best epoch; ties keep the earlier."""
         progress = self.progress
         if progress.best_score is not None and score <= progress.best_score:
             progress.epochs_without_gain += 1
             return
         progress.best_score, progress.epochs_without_gain = score, 0
-        if self.setup.options.select == "best":
+        if self._keeps_best(stage):
             self.checkpoint.best = {name: weight.clone() for name, weight in weights_of(self.model).items()}
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
+from eebench.backbones.tokens import Encoded
 from eebench.model import MultiExitModel, Outputs
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A tokenised split with labels (int64 [N], fp32 for regression)."""
+
+    encoded: Encoded
+    labels: np.ndarray
+
 
 Terms = dict[str, Tensor]
 """Named scalars of one step; "loss" is what is reported and must stay finite."""
@@ -17,10 +27,16 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """Which optimiser step this is: `number` counts from 0 within the epoch, `rows` int64 [B] are its samples."""
+    """Which optimiser step this is: `number` counts from 0 within the epoch, `rows` int64 [B] are its samples.
+
+    `epoch` counts from 0 within the stage; `done` of the stage's `total` steps lie behind it.
+    """
 
     number: int
     rows: np.ndarray
+    epoch: int = 0
+    done: int = 0
+    total: int = 1
 
 
 Objective = Callable[[Outputs, Tensor, Step], Terms]
@@ -51,6 +67,19 @@ def inner_exits(name: str, model: MultiExitModel) -> bool:
     return name.startswith("heads.") and not name.startswith(f"heads.{model.depth}.")
 
 
+def nothing_before(model: MultiExitModel, step: Step) -> None:
+    """Leaves the model as it is."""
+
+
+def nothing_first(model: MultiExitModel, train: Examples) -> None:
+    """Leaves the model as it is."""
+
+
+def mean_over_exits(scores: Sequence[float]) -> float:
+    """GAML-BERT's criterion of selection: the best epoch is the one with the best mean over exits."""
+    return float(np.mean(scores))
+
+
 def same_rate(name: str) -> float:
     """One learning rate for every parameter."""
     return 1.0
@@ -63,6 +92,10 @@ class Stage:
     `trains` says by name (and model) which parameters move; a part of the model with none of them is frozen and runs in
     evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a parameter by name. The
     terms in `series` are recorded at every step, all others as their mean over an epoch.
+
+    `first` changes the model once, before the stage's optimiser is made (pruning); `before` sets it up for a step
+    (replacement rates, soft or hard gates). `select` None takes the options'; `judge` turns the scores of the exits
+    [E] into the one that selects.
     """
 
     name: str
@@ -73,3 +106,7 @@ class Stage:
     trains: Callable[[str, MultiExitModel], bool] = everything
     lr_factor: Callable[[str], float] = same_rate
     series: tuple[str, ...] = ()
+    first: Callable[[MultiExitModel, Examples], None] = nothing_first
+    before: Callable[[MultiExitModel, Step], None] = nothing_before
+    select: Literal["last", "best"] | None = None
+    judge: Callable[[Sequence[float]], float] = mean_over_exits
