@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Batch, State
+from eebench.kernels import Gram, alignment, centred_gram
 from eebench.rules.base import Signals
+
+HEADS = frozenset({"logits", "score"})
+"""The signals that heads give, all that training needs."""
 
 
 @dataclass(frozen=True)
 class Outputs:
     """What one forward pass through all exits gives, exits in depth order.
 
-    Shapes: `logits` fp32 [E, B, C]; `scores` fp32 [E, B], learned certainties, None for models without.
+    Shapes: `logits` fp32 [E, B, C]; fp32 [E, B]: `scores`, learned certainties, `similarities` of each exit's hidden
+    states with the previous exit's (NaN at the first), `gates`, probabilities of skipping; `executed` bool [E, B].
+    None for models without, or where they were not asked for.
     """
 
     logits: Tensor
     scores: Tensor | None = None
+    similarities: Tensor | None = None
+    executed: Tensor | None = None
+    gates: Tensor | None = None
 
 
 class MultiExitModel(nn.Module):
     """Backbone plus one head after each layer in `exit_layers` (1-based, ascending).
 
-    `embed`, `advance` and `signals` are the three steps of leaving early; `forward` runs them all. Parts whose
-    names start with one of `training_only` are not needed at inference.
+    `embed`, `advance` and `observe` are the three steps of leaving early; `forward` runs all layers and exits. Parts
+    whose names start with one of `training_only` are not needed at inference. `comparable` says whether the hidden
+    states of consecutive exits can be compared (not where layers are skipped, or exits belong to different models).
     """
 
     training_only: ClassVar[tuple[str, ...]] = ()
+    comparable: ClassVar[bool] = True
+    gate_threshold: float | None = None
+    """The probability of skipping from which a layer is skipped; None where none ever is."""
 
     def __init__(self, backbone: Backbone, heads: dict[int, nn.Module]) -> None:
         super().__init__()
@@ -48,9 +61,17 @@ class MultiExitModel(nn.Module):
         """The state before layer 1."""
         return self.backbone.embed(batch)
 
-    def advance(self, layer: int, state: State) -> State:
-        """The state after `layer`."""
+    def layer(self, layer: int, state: State) -> State:
+        """The state after `layer` has run for all rows."""
         return self.backbone.layer(layer, state)
+
+    def advance(self, layer: int, state: State) -> State:
+        """The state behind `layer`, where a model may have skipped it for some rows."""
+        return self.layer(layer, state)
+
+    def parts(self, layer: int) -> Mapping[str, Callable[[State], Tensor]]:
+        """What `advance` computes besides the layer, from the state before it, by name (gates); for counting."""
+        return {}
 
     def classify(self, layer: int, state: State) -> Tensor:
         """Logits [B, C] of the exit after `layer`, in fp32 whatever the autocast."""
@@ -58,23 +79,44 @@ class MultiExitModel(nn.Module):
         return logits.float()
 
     def signals(self, layer: int, state: State) -> Signals:
-        """Everything that the exit after `layer` shows a rule."""
-        return Signals(self.classify(layer, state))
+        """What the head after `layer` shows a rule."""
+        return Signals(self.classify(layer, state), executed=state.executed)
+
+    def observe(
+        self, layer: int, state: State, kinds: frozenset[str], before: Gram | None
+    ) -> tuple[Signals, Gram | None]:
+        """Signals of the `kinds` asked for at the exit after `layer`, and what the next exit compares itself with."""
+        heads = bool(kinds & {"logits", "score"})
+        signals = self.signals(layer, state) if heads else Signals(None, executed=state.executed)
+        if "similarity" not in kinds:
+            return signals, None
+        now = centred_gram(state)
+        undefined = state.hidden.new_full((len(state.mask),), torch.nan, dtype=torch.float32)
+        similarity = undefined if before is None else alignment(before, now)
+        return replace(signals, similarity=similarity), now
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of signal a trace of this model holds; two changes of similarity need three exits."""
+        compared = self.comparable and len(self.exit_layers) > 2
+        return frozenset({"logits", "score", "similarity"} if compared else {"logits", "score"})
 
     def onward(self, layer: int, state: State) -> State:
         """What the next layer gets once the exit after `layer` has read the state (training only)."""
         return state
 
-    def forward(self, batch: Batch) -> Outputs:
-        """All exits in one pass."""
-        state = self.embed(batch)
-        seen = []
+    def forward(self, batch: Batch, kinds: frozenset[str] = HEADS) -> Outputs:
+        """All exits in one pass, with the `kinds` of signal asked for."""
+        state, gram = self.embed(batch), None
+        seen, gates = [], []
         for layer in range(1, self.depth + 1):
             state = self.advance(layer, state)
             if layer in self.exit_layers:
-                seen.append(self.signals(layer, state))
+                signals, gram = self.observe(layer, state, kinds, gram)
+                seen.append(signals)
+                gates.append(state.gate)
             state = self.onward(layer, state)
-        return gather(seen)
+        return gather(seen, gates)
 
     @property
     def classes(self) -> int:
@@ -91,11 +133,21 @@ class MultiExitModel(nn.Module):
         )
 
 
-def gather(seen: list[Signals]) -> Outputs:
+def gather(seen: Sequence[Signals], gates: Sequence[Tensor | None] = ()) -> Outputs:
     """The exits' signals as one tensor of each kind."""
-    logits = torch.stack([signals.required_logits() for signals in seen])
-    scores = [signals.score for signals in seen if signals.score is not None]
-    return Outputs(logits, torch.stack(scores) if scores else None)
+    return Outputs(
+        torch.stack([signals.required_logits() for signals in seen]),
+        stacked([signals.score for signals in seen]),
+        stacked([signals.similarity for signals in seen]),
+        stacked([signals.executed for signals in seen]),
+        stacked(gates),
+    )
+
+
+def stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    """The tensors as one, None if there are none."""
+    found = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(found) if found else None
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

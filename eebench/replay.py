@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from eebench.errors import UserError
-from eebench.rules.base import Rule
+from eebench.rules.base import Rule, judge
 from eebench.rules.catalogue import RULES
 from eebench.trace import Trace
 
@@ -63,7 +63,7 @@ def first_settings(rule: Rule, trace: Trace, thresholds: Tensor, rows: slice) ->
     state = rule.start(samples, device)
     best: Tensor | None = None
     for index, layer in enumerate(trace.exit_layers[:-1]):
-        criterion = rule.criterion(layer, trace.signals(index, rows), state)
+        criterion = judge(rule, layer, trace.signals(index, rows), state)
         # Below: passes from the first threshold that is larger. Reached: the same after a change of sign,
         # where equality passes too.
         signed = criterion if rule.sense == "below" else -criterion
@@ -134,21 +134,17 @@ def exit_indices(rule: Rule, trace: Trace, thresholds: Sequence[float]) -> Tenso
 def near_threshold(rule: Rule, trace: Trace, threshold: float, margin: float = NEAR) -> Tensor:
     """Samples whose decision could tip by rounding, bool [N].
 
-    The criterion lies within `margin` of the threshold at some exit before the last; for counting rules, two
-    classes are that close.
+    At some exit before the last the rule is within `margin` of the other decision, or at some layer the gate is.
     """
     close = torch.zeros(trace.samples, dtype=torch.bool)
     for rows in chunks(trace.samples):
         state = rule.start(len(range(*rows.indices(trace.samples))), trace.logits.device)
         for index, layer in enumerate(trace.exit_layers[:-1]):
-            criterion = rule.criterion(layer, trace.signals(index, rows), state)
-            if rule.discrete and trace.geometry.classes == 1:
-                continue
-            if rule.discrete:  # a count flips only where two classes tie
-                top = trace.logits[index, rows].topk(2, dim=-1).values
-                close[rows] |= (top[:, 0] - top[:, 1] <= margin).cpu()
-            else:
-                close[rows] |= ((criterion - threshold).abs() <= margin).cpu()
+            signals = trace.signals(index, rows)
+            criterion = judge(rule, layer, signals, state)
+            close[rows] |= (rule.distance(criterion, signals, state, threshold) <= margin).cpu()
+    if trace.gates is not None and trace.gate_threshold is not None:
+        close |= ((trace.gates - trace.gate_threshold).abs() <= margin).any(dim=0).cpu()
     return close
 
 

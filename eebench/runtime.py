@@ -14,7 +14,7 @@ import torch
 from eebench.backbones.base import Batch
 from eebench.backbones.tokens import Encoded
 from eebench.model import MultiExitModel
-from eebench.rules.base import Rule, Signals
+from eebench.rules.base import Rule, judge
 from eebench.trace import full_precision
 
 
@@ -29,15 +29,15 @@ class Left:
 
 def leave_early(model: MultiExitModel, rule: Rule, threshold: float, batch: Batch) -> Left:
     """Runs one sample (batch of one) until `rule` lets it go."""
-    state = model.embed(batch)
+    state, gram = model.embed(batch), None
     memory = rule.start(1, state.hidden.device)
     exits = {layer: index for index, layer in enumerate(model.exit_layers)}
     for layer in range(1, model.depth):
         state = model.advance(layer, state)
         if layer not in exits:
             continue
-        signals = model.signals(layer, state) if rule.needs else Signals(None)
-        if bool(rule.leaves(rule.criterion(layer, signals, memory), threshold)):
+        signals, gram = model.observe(layer, state, rule.needs, gram)
+        if bool(rule.leaves(judge(rule, layer, signals, memory), threshold)):
             answer = model.classify(layer, state) if signals.logits is None else signals.logits
             return Left(exits[layer], layer, answer[0])
     state = model.advance(model.depth, state)

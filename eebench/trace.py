@@ -19,7 +19,9 @@ from eebench.backbones.tokens import Encoded
 from eebench.model import MultiExitModel
 from eebench.rules.base import Geometry, Signals
 
-TRACE_VERSION = 2
+TRACE_VERSION = 3
+PER_SAMPLE = ("logits", "scores", "similarities", "executed", "gates")
+"""What a trace keeps of a model's outputs, exits first and samples second."""
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16384}
 """Padded tokens per batch: a CPU is fastest while a layer's activations stay in its cache."""
 
@@ -29,8 +31,10 @@ class Trace:
     """Signals of one run on one split.
 
     Shapes: `logits` fp32 [E, N, C]; `labels` int64 [N] (fp32 for regression); `lengths` int64 [N], real
-    tokens per sample; `ids` int64 [N], row numbers in the split; `scores` fp32 [E, N], learned certainties,
-    None for models without. `exit_layers` are the layers after which the E exits sit.
+    tokens per sample; `ids` int64 [N], row numbers in the split. fp32 [E, N]: `scores`, learned certainties,
+    `similarities` of each exit's hidden states with the previous exit's (CKA), `gates`, probabilities of skipping the
+    layer; `executed` bool [E, N], which layers ran; None for models without. `exit_layers` are the layers after
+    which the E exits sit, `gate_threshold` the probability from which layers were skipped.
     """
 
     exit_layers: tuple[int, ...]
@@ -39,11 +43,16 @@ class Trace:
     lengths: Tensor
     ids: Tensor
     scores: Tensor | None = None
+    similarities: Tensor | None = None
+    executed: Tensor | None = None
+    gates: Tensor | None = None
+    gate_threshold: float | None = None
 
     @property
     def kinds(self) -> frozenset[str]:
         """The kinds of signal that rules can have from it."""
-        return frozenset({"logits"} if self.scores is None else {"logits", "score"})
+        there = {"logits": self.logits, "score": self.scores, "similarity": self.similarities}
+        return frozenset(kind for kind, tensor in there.items() if tensor is not None)
 
     @property
     def samples(self) -> int:
@@ -55,8 +64,11 @@ class Trace:
 
     def signals(self, exit_index: int, rows: slice) -> Signals:
         """What a rule sees of `rows` at exit position `exit_index` (0-based)."""
-        score = None if self.scores is None else self.scores[exit_index, rows]
-        return Signals(self.logits[exit_index, rows], score)
+        score, similarity, executed = (
+            None if tensor is None else tensor[exit_index, rows]
+            for tensor in (self.scores, self.similarities, self.executed)
+        )
+        return Signals(self.logits[exit_index, rows], score, similarity, executed)
 
     def answers(self) -> Tensor:
         """Each exit's answer: class int64 [E, N], or the score fp32 [E, N] for regression."""
@@ -69,24 +81,25 @@ def trace_model(model: MultiExitModel, encoded: Encoded, labels: np.ndarray, dev
     fp32 with TF32 off, so that a trace made on any device decides alike; batched by length, filled in place.
     """
     model.eval()
-    samples, classes = len(encoded), model.classes
-    logits = torch.empty(len(model.exit_layers), samples, classes, device=device)
-    scores: Tensor | None = None
+    samples, kept = len(encoded), dict[str, Tensor]()
     with torch.inference_mode(), full_precision():
         for rows in length_batches(encoded.lengths, TOKENS_PER_BATCH[device.type]):
             batch = encoded.batch(rows).to(device)
-            places, outputs = torch.from_numpy(rows).to(device), model(batch)
-            logits[:, places] = outputs.logits
-            if outputs.scores is not None:
-                scores = torch.empty(logits.shape[:2], device=device) if scores is None else scores
-                scores[:, places] = outputs.scores
+            places, outputs = torch.from_numpy(rows).to(device), model(batch, model.kinds)
+            for name in PER_SAMPLE:
+                seen: Tensor | None = getattr(outputs, name)
+                if seen is None:
+                    continue
+                if name not in kept:
+                    kept[name] = seen.new_empty((seen.shape[0], samples, *seen.shape[2:]))
+                kept[name][:, places] = seen
     return Trace(
-        model.exit_layers,
-        logits.cpu().clone(),
-        torch.from_numpy(labels),
-        torch.from_numpy(encoded.lengths),
-        torch.arange(samples),
-        None if scores is None else scores.cpu().clone(),
+        exit_layers=model.exit_layers,
+        labels=torch.from_numpy(labels),
+        lengths=torch.from_numpy(encoded.lengths),
+        ids=torch.arange(samples),
+        gate_threshold=model.gate_threshold,
+        **{name: tensor.cpu().clone() for name, tensor in kept.items()},
     )
 
 
@@ -114,17 +127,13 @@ class full_precision:  # noqa: N801
 
 def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -> None:
     """Writes a trace, whole or not at all."""
-    tensors = {
-        "logits": trace.logits, "labels": trace.labels, "lengths": trace.lengths, "ids": trace.ids,
-    }  # fmt: skip
-    if trace.scores is not None:
-        tensors["scores"] = trace.scores
-    write_tensors(
-        path, tensors, {**(header or {}), "exit_layers": trace.exit_layers, "version": TRACE_VERSION}
-    )
+    tensors = {"labels": trace.labels, "lengths": trace.lengths, "ids": trace.ids}
+    tensors |= {name: tensor for name in PER_SAMPLE if (tensor := getattr(trace, name)) is not None}
+    about = {"exit_layers": trace.exit_layers, "gate_threshold": trace.gate_threshold, "version": TRACE_VERSION}
+    write_tensors(path, tensors, {**(header or {}), **about})
 
 
 def load_trace(path: Path) -> Trace:
     """Reads a trace; DamagedError when the file is not whole."""
     tensors, header = read_tensors(path)
-    return Trace(exit_layers=tuple(header["exit_layers"]), **tensors)
+    return Trace(exit_layers=tuple(header["exit_layers"]), gate_threshold=header["gate_threshold"], **tensors)

@@ -20,7 +20,7 @@ from eebench.heads import exit_heads
 from eebench.losses import exit_losses, exit_weights, pairwise_divergences
 from eebench.methods.base import Method
 from eebench.methods.gaml import GamlProtocol
-from eebench.model import MultiExitModel, Outputs
+from eebench.model import HEADS, MultiExitModel, Outputs
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Stage, Step, Terms
 
@@ -60,9 +60,9 @@ class LeebertModel(MultiExitModel):
         super().__init__(backbone, heads)
         self.loss_weights = LossWeights(len(heads))
 
-    def forward(self, batch: Batch) -> Outputs:
+    def forward(self, batch: Batch, kinds: frozenset[str] = HEADS) -> Outputs:
         w, v = self.loss_weights()
-        return WeightedOutputs(logits=super().forward(batch).logits, w=w, v=v)
+        return WeightedOutputs(logits=super().forward(batch, kinds).logits, w=w, v=v)
 
 
 class LeebertOptions(GamlProtocol):

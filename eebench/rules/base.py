@@ -26,12 +26,18 @@ RuleState = dict[str, Tensor]
 class Signals:
     """What one exit shows a rule; never the label.
 
-    Shapes: `logits` fp32 [n, C]; `score` fp32 [n], a learned certainty in [0, 1] (BERxiT). None where the
-    model has no such signal, or the rule needs none.
+    Shapes: `logits` fp32 [n, C]; `score` fp32 [n], a learned certainty in [0, 1] (BERxiT); `similarity` fp32 [n],
+    the alignment of this exit's hidden states with the previous exit's (CKA; NaN where it is not defined). None
+    where the model has no such signal, or the rule needs none.
+
+    `executed` bool [n] says whose layer was not skipped; None where no layer ever is. A skipped layer shows a rule
+    nothing: see `judge`.
     """
 
     logits: Tensor | None
     score: Tensor | None = None
+    similarity: Tensor | None = None
+    executed: Tensor | None = None
 
     def required_logits(self) -> Tensor:
         """The logits, for rules whose `needs` name them."""
@@ -63,8 +69,7 @@ class Rule(ABC):
     sense: ClassVar[Literal["below", "reached"]]
     evaluates: ClassVar[Literal["all", "last"]] = "all"
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
-    discrete: ClassVar[bool] = False
-    """Whether the criterion is a count of predictions rather than a confidence."""
+    """The kinds of signal it reads: logits, score, similarity."""
     classification: ClassVar[bool] = True
     regression: ClassVar[bool] = False
     """For which kind of task the rule is defined; regression has one output."""
@@ -98,6 +103,10 @@ class Rule(ABC):
         """Which rows leave, bool [n]."""
         return criterion < threshold if self.sense == "below" else criterion >= threshold
 
+    def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:
+        """How far each row is from the other decision, fp32 [n]; `state` is that after `criterion`."""
+        return (criterion - threshold).abs()
+
     def setting(self, threshold: float) -> str:
         """Canonical text of one setting: `S=0.1`, `patience=3`, `t=2;tau=0.3`."""
         knobs = {**self.knobs, self.knob: threshold}
@@ -111,6 +120,22 @@ class Rule(ABC):
                 f"{self.name}: {self.knob}={number(threshold)} is outside {number(low)}..{number(high)}; "
                 f"choose a value in that range."
             )
+
+
+def judge(rule: Rule, layer: int, signals: Signals, state: RuleState) -> Tensor:
+    """The criterion of each row, fp32 [n], and the rule's next state; the one way to ask a rule.
+
+    Only an executed layer can exit (SmartBERT): a row that skipped it keeps its state and never passes.
+    """
+    if signals.executed is None:
+        return rule.criterion(layer, signals, state)
+    before = dict(state)
+    criterion = rule.criterion(layer, signals, state)
+    for name, old in before.items():
+        kept = signals.executed.view(-1, *[1] * (old.dim() - 1))
+        state[name] = torch.where(kept, state[name], old)
+    never = math.inf if rule.sense == "below" else -math.inf
+    return torch.where(signals.executed, criterion, never)
 
 
 def number(value: float) -> str:

@@ -20,7 +20,6 @@ class Budgeted(Rule):
     source = "GAML-BERT (Zhu et al. 2021), budgeted mode"
     evaluates = "last"
     needs: ClassVar[frozenset[str]] = frozenset()
-    discrete = True
     regression = True
 
     def start(self, rows: int, device: torch.device) -> RuleState:
@@ -28,6 +27,9 @@ class Budgeted(Rule):
 
     def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
         return state["row"] + layer
+
+    def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:
+        return torch.full_like(criterion, torch.inf)  # whole layers on both sides
 
     def grid(self, geometry: Geometry) -> list[float]:
         return [float(layer) for layer in reversed(geometry.exit_layers)]

@@ -5,6 +5,12 @@ from __future__ import annotations
 from itertools import product
 
 from eebench.errors import UnknownName
+from eebench.rules.alignment import (
+    AbsoluteAlignment,
+    AbsoluteConsecutiveAlignment,
+    ConsecutiveAlignment,
+    KernelAlignment,
+)
 from eebench.rules.base import Rule, parse_setting
 from eebench.rules.budgeted import Budgeted
 from eebench.rules.confidence import Entropy, MaxProbability, NormalizedEntropy
@@ -15,7 +21,7 @@ RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
         Budgeted, Entropy, NormalizedEntropy, MaxProbability, Patience, ScorePatience, PatientConfident,
-        LearnedScore,
+        LearnedScore, KernelAlignment, AbsoluteAlignment, ConsecutiveAlignment, AbsoluteConsecutiveAlignment,
     )
 }  # fmt: skip
 

@@ -22,7 +22,6 @@ class Patience(Rule):
 
     name, title, knob, sense = "patience", "patience (agreeing exits)", "patience", "reached"
     source = "PABEE (Zhou et al. 2020)"
-    discrete = True
 
     def start(self, rows: int, device: torch.device) -> RuleState:
         return {
@@ -35,6 +34,11 @@ class Patience(Rule):
         state["count"] = (state["count"] + 1) * (label == state["label"])
         state["label"] = label
         return state["count"]
+
+    def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:
+        # A count flips only where two classes tie.
+        best, second = signals.required_logits().topk(2, dim=-1).values.unbind(dim=-1)
+        return best - second
 
     def grid(self, geometry: Geometry) -> list[float]:
         return [float(patience) for patience in range(len(geometry.exit_layers) - 1, 0, -1)]
@@ -57,14 +61,19 @@ class ScorePatience(Patience):
     def start(self, rows: int, device: torch.device) -> RuleState:
         return {
             "score": torch.full((rows,), math.inf, device=device),
+            "moved": torch.full((rows,), math.inf, device=device),
             "count": torch.zeros(rows, dtype=torch.float32, device=device),
         }
 
     def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
         score = signals.required_logits()[:, 0]
-        state["count"] = (state["count"] + 1) * ((score - state["score"]).abs() < self.knobs["delta"])
+        state["moved"] = (score - state["score"]).abs()
+        state["count"] = (state["count"] + 1) * (state["moved"] < self.knobs["delta"])
         state["score"] = score
         return state["count"]
+
+    def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:
+        return (state["moved"] - self.knobs["delta"]).abs()
 
 
 class PatientConfident(Rule):

@@ -1,0 +1,53 @@
+"""Centred kernel alignment (CKA) of the hidden states of consecutive exits, sample by sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eebench.backbones.base import State
+
+VANISHING = 1e-12
+"""A product of norms below this says nothing about alignment."""
+
+
+@dataclass(frozen=True)
+class Gram:
+    """Centred Gram matrices of the linear kernel: `matrix` fp32 [B, T, T], zero at padding, `norm` fp64 [B] (Frobenius).
+
+    Kept from one exit to the next, so that each exit pays for one matrix alone.
+    """
+
+    matrix: Tensor
+    norm: Tensor
+
+    def select(self, rows: Tensor, length: int | None = None) -> Gram:
+        """The matrices of `rows` (bool or index tensor), cut to the first `length` tokens."""
+        return Gram(self.matrix[rows][:, :length, :length], self.norm[rows])
+
+
+def centred_gram(state: State) -> Gram:
+    """J K J of each sample, K = E E^T over the rows E of real tokens, J = I - 1 1^T / n (CsdBERT, Eqs. 13, 14).
+
+    Centring the columns of E first gives the same matrix with less cancellation. fp32 whatever the autocast.
+    """
+    with torch.autocast(state.hidden.device.type, enabled=False):
+        real = state.mask.unsqueeze(-1).float()
+        hidden = state.hidden.float() * real
+        centred = (hidden - hidden.sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)) * real
+        matrix = torch.bmm(centred, centred.transpose(1, 2))
+        return Gram(matrix, inner(matrix, matrix).sqrt())
+
+
+def alignment(before: Gram, now: Gram) -> Tensor:
+    """CKA in [0, 1], fp32 [B]; NaN where one of the two vanishes (a sentence of one token, equal rows)."""
+    norms = before.norm * now.norm
+    similarity = inner(before.matrix, now.matrix) / norms.clamp_min(VANISHING)
+    return torch.where(norms < VANISHING, torch.nan, similarity).float()
+
+
+def inner(first: Tensor, second: Tensor) -> Tensor:
+    """Frobenius inner product of each sample's matrices, fp64 [B]."""
+    return (first.double() * second.double()).sum(dim=(1, 2))

@@ -1,0 +1,81 @@
+"""Leave when the hidden states of consecutive layers stop drawing nearer (CsdBERT)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from eebench.rules.base import Geometry, Rule, RuleState, Signals
+
+
+class KernelAlignment(Rule):
+    """CsdBERT's rule: count the layers at which the change of similarity is below theta; leave at the R-th count.
+
+    Similarity i is the CKA of layers i and i + 1, so the first change is known after layer 3 and the earliest
+    leave is layer R + 2. As printed, the change is signed and the count is never reset; the variants take its
+    absolute value, or start again at a layer that does not count. An undefined similarity counts nothing.
+    """
+
+    name, title, knob, sense = "cka", "kernel alignment (signed)", "R", "reached"
+    source = "CsdBERT (2023), Sec. 3.3"
+    evaluates = "last"
+    needs = frozenset({"similarity"})
+    regression = True
+    fixed: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "theta": (0.06, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.1)
+    }
+    absolute: ClassVar[bool] = False
+    consecutive: ClassVar[bool] = False
+
+    def start(self, rows: int, device: torch.device) -> RuleState:
+        return {
+            "similarity": torch.full((rows,), math.nan, device=device),
+            "change": torch.full((rows,), math.nan, device=device),
+            "count": torch.zeros(rows, dtype=torch.float32, device=device),
+        }
+
+    def criterion(self, layer: int, signals: Signals, state: RuleState) -> Tensor:
+        if signals.similarity is None:
+            raise ValueError("this rule reads the similarity of consecutive exits")
+        change = signals.similarity - state["similarity"]
+        change = change.abs() if self.absolute else change
+        fires = change < self.knobs["theta"]
+        count = state["count"] + fires
+        state["count"] = count * fires if self.consecutive else count
+        state["similarity"], state["change"] = signals.similarity, change
+        return state["count"]
+
+    def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:
+        return (state["change"] - self.knobs["theta"]).abs().nan_to_num(math.inf)
+
+    def grid(self, geometry: Geometry) -> list[float]:
+        return [float(count) for count in range(max(1, len(geometry.exit_layers) - 2), 0, -1)]
+
+    def bounds(self, geometry: Geometry) -> tuple[float, float]:
+        return 1.0, float(len(geometry.exit_layers))
+
+
+class AbsoluteAlignment(KernelAlignment):
+    """As `cka`, with the absolute change of similarity."""
+
+    name, title = "cka-abs", "kernel alignment (absolute)"
+    fixed: ClassVar[Mapping[str, tuple[float, ...]]] = {"theta": (0.06, 0.005, 0.01, 0.02)}
+    absolute = True
+
+
+class ConsecutiveAlignment(KernelAlignment):
+    """As `cka`, counting consecutive layers only."""
+
+    name, title = "cka-consecutive", "kernel alignment (signed, consecutive)"
+    consecutive = True
+
+
+class AbsoluteConsecutiveAlignment(AbsoluteAlignment):
+    """As `cka-abs`, counting consecutive layers only."""
+
+    name, title = "cka-abs-consecutive", "kernel alignment (absolute, consecutive)"
+    consecutive = True
