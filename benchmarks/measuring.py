@@ -6,10 +6,8 @@ import argparse
 import json
 import os
 import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from tabulate import tabulate
 
 import eebench
 from eebench.cli.settings import auto_precision, find_device
+from eebench.engine.turns import device_name
 from eebench.errors import UnknownName
 from eebench.methods.catalogue import find_method
 from eebench.options import resolve_options
@@ -113,37 +112,12 @@ def subject_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def clock(device: torch.device) -> float:
-    """Seconds now, once the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long `work` takes."""
-    start = clock(device)
-    work()
-    return clock(device) - start
-
-
 def machine(device: torch.device) -> dict[str, Any]:
     """What the numbers depend on besides the code."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
-        "device": name, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "device": device_name(device), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "python": platform.python_version(), "torch": torch.__version__, "eebench": eebench.__version__,
     }  # fmt: skip
-
-
-def processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def show(

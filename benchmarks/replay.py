@@ -17,11 +17,12 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from measuring import Measure, Subject, clock, machine, output_options, seconds, show, subject_options
+from measuring import Measure, Subject, machine, output_options, show, subject_options
 
 from eebench.backbones.tokens import Encoded
 from eebench.cost.conventions import DEFAULT_CONVENTION, convention
 from eebench.engine.execute import Executor
+from eebench.engine.turns import clock, seconds
 from eebench.errors import EebenchError
 from eebench.model import MultiExitModel
 from eebench.plan import Job

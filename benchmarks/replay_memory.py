@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from measuring import Measure, machine, output_options, seconds, show
+from measuring import Measure, machine, output_options, show
 
+from eebench.engine.turns import seconds
 from eebench.replay import chunks, replay
 from eebench.rules.base import Rule
 from eebench.rules.catalogue import find_rule
@@ -41,7 +42,7 @@ def synthetic_trace(samples: int, exits: int, classes: int, seed: int = 0) -> Tr
 def thresholds(rule: Rule, trace: Trace, count: int) -> list[float]:
     """`count` settings: even steps for a real threshold, the rule's few integers over and over for a count."""
     grid = rule.grid(trace.geometry)
-    if rule.discrete:
+    if all(threshold.is_integer() for threshold in grid):
         return [grid[index % len(grid)] for index in range(count)]
     return torch.linspace(min(grid), max(grid), count).tolist()
 

@@ -14,19 +14,17 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
-from threading import Semaphore
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measuring import Measure, Subject, clock, machine, output_options, seconds, show, subject_options
+from measuring import Measure, Subject, machine, output_options, show, subject_options
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers.models import WordLevel
 from torch import Tensor, nn
@@ -44,6 +42,8 @@ from eebench.backbones.base import Batch
 from eebench.backbones.checkpoints import find_checkpoint
 from eebench.backbones.tokens import load_tokenizer
 from eebench.engine.execute import build
+from eebench.engine.steptime import Timing
+from eebench.engine.turns import PausedLoop, clock, rotated, seconds, take_turns
 from eebench.errors import EebenchError
 from eebench.model import MultiExitModel
 from eebench.plan import Job
@@ -232,83 +232,24 @@ def loop_measures(work: Work, rounds: int) -> list[Measure]:
     ]
 
 
-def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """The names beginning with another one each turn."""
-    place = turn % len(names)
-    return [*names[place:], *names[:place]]
-
-
-class Stopped(Exception):
-    """Ends a paused loop that is not needed any more."""
-
-
-class PausedLoop:
-    """A real training loop in a thread of its own that stands still but for the blocks it is asked for.
-
-    Several such loops take turns, so that noise of the machine hits all methods alike. A context manager,
-    so that no thread is left waiting.
-    """
-
-    def __init__(self, work: Work, directory: Path) -> None:
-        model, setup = work.model(work.job.seed), work.setup(work.job.seed)
-        stages = work.job.method.stages(setup.options)
-        self._device, self._stopping = work.device, False
-        self._go, self._paused = Semaphore(0), Semaphore(0)
-        self._trainer = Trainer(model, stages, setup, CheckpointFile(directory), self._on_step)
-        self._pool = ThreadPoolExecutor(max_workers=1)
-        self._outcome = self._pool.submit(self._run)
-
-    def __enter__(self) -> PausedLoop:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping = True
-        self._go.release()
-        self._pool.shutdown()
-
-    def _run(self) -> None:
-        try:
-            self._wait()
-            self._trainer.run()
-        finally:
-            self._paused.release()
-
-    def _on_step(self, done: int, total: int) -> None:
-        if done % STEPS_PER_BLOCK == 0:
-            self._paused.release()
-            self._wait()
-
-    def _wait(self) -> None:
-        self._go.acquire()
-        if self._stopping:
-            raise Stopped
-
-    def block(self) -> float:
-        """Seconds of the next `STEPS_PER_BLOCK` steps; raises what the loop raised."""
-        taken = seconds(self._turn, self._device)
-        if self._outcome.done():
-            self._outcome.result()
-        return taken
-
-    def _turn(self) -> None:
-        self._go.release()
-        self._paused.acquire()
+def loop_of(work: Work) -> PausedLoop:
+    """Our training loop before its first step, to be run block by block."""
+    setup = work.setup(work.job.seed)
+    stages = work.job.method.stages(setup.options)
+    return PausedLoop(work.model(work.job.seed), stages, setup, STEPS_PER_BLOCK)
 
 
 def step_measures(works: Mapping[str, Work]) -> list[Measure]:
     """Step time of each method on the same batches, in turns of a block; medians, the first block is warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as directory:
-        loops = {name: stack.enter_context(PausedLoop(work, Path(directory))) for name, work in works.items()}
-        for number in range(blocks_of(works[METHODS[0]])):
-            for name in rotated(list(loops), number):
-                times[name].append(loops[name].block() / STEPS_PER_BLOCK)
+    with ExitStack() as stack:
+        loops = {name: stack.enter_context(loop_of(work)) for name, work in works.items()}
+        times = take_turns(loops, blocks_of(works[METHODS[0]]))
     base = times[METHODS[0]][1:]
     measures = []
-    for name, taken in times.items():
-        measures.append(Measure(f"{name}: one step", 1e3 * median(taken[1:]), "ms"))
+    for name, (_, *taken) in times.items():
+        measures.append(Measure(f"{name}: one step", 1e3 * median(taken) / STEPS_PER_BLOCK, "ms"))
         if name in STEP_BOUNDS:
-            ratio = median(own / reference for own, reference in zip(taken[1:], base, strict=True))
+            ratio = Timing(taken, base).ratio
             measures.append(Measure(f"{name} / finetune, one step", ratio, "x", at_most=STEP_BOUNDS[name]))
     return measures
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from eebench.backbones.checkpoints import (
     backbone_fingerprint,
     backbone_positions,
     check_depth,
+    skeleton_backbone,
 )
 from eebench.choices import MethodChoice, Tuned
 from eebench.errors import ConfigError, DataError, UserError, closest
@@ -38,6 +40,16 @@ class Job:
     data: TaskData
     seed: int
     needs: Mapping[str, Job]
+
+    @property
+    def variant(self) -> str:
+        """The options that only inference reads, as text; empty for most methods. Each has a trace of its own."""
+        return ";".join(f"{name}={getattr(self.options, name)}" for name in sorted(self.method.inference))
+
+    @property
+    def key(self) -> str:
+        """The run and what is done with it: jobs of one key have the same traces."""
+        return f"{self.spec.key};{self.variant}"
 
     @property
     def title(self) -> str:
@@ -86,13 +98,14 @@ class Planner:
         """The plan of `suite`, cut to the cells that `only` allows (keys method, task, backbone, seed)."""
         check_only(only or {}, suite)
         cells, problems = [], []
-        for task, backbone, choice, seed in product(suite.tasks, suite.backbones, suite.choices, suite.seeds):
-            if not allowed(only or {}, choice, backbone, task, seed):
-                continue
-            try:
-                cells.append(self.cell(choice, backbone, task, seed))
-            except UserError as error:
-                problems.append(str(error))
+        for task, backbone, choice in product(suite.tasks, suite.backbones, suite.choices):
+            for seed in suite.seeds_of(choice):
+                if not allowed(only or {}, choice, backbone, task, seed):
+                    continue
+                try:
+                    cells.append(self.cell(choice, backbone, task, seed))
+                except UserError as error:
+                    problems.append(str(error))
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         if not cells:
@@ -118,6 +131,7 @@ class Planner:
             raise UserError(f"method '{method.name}' is not defined for regression ({task.name}); use joint.")
         depth = self.depth(backbone)
         check_depth(method.depth(options, depth), depth, backbone)
+        method.check(options, partial(skeleton_backbone, backbone))
         resolved = options.model_copy(
             update={
                 "precision": self.precision if options.precision == "auto" else options.precision,
@@ -135,7 +149,8 @@ class Planner:
         }  # fmt: skip
         data = self.data(task)
         spec = RunSpec(
-            recipe=method.recipe, recipe_version=method.version, options=resolved.model_dump(mode="json"),
+            recipe=method.recipe, recipe_version=method.version,
+            options=resolved.model_dump(mode="json", exclude=set(method.inference)),
             backbone=backbone_fingerprint(backbone), task=task.name, data=data.fingerprint, seed=seed,
             needs={role: job.spec.key for role, job in needs.items()},
         )  # fmt: skip
@@ -191,7 +206,7 @@ def check_only(only: Mapping[str, set[str]], suite: Suite) -> None:
     known = {
         "method": [name for choice in suite.choices for name in (choice.label, choice.method.name)],
         "task": [task.name for task in suite.tasks], "backbone": suite.backbones,
-        "seed": [str(seed) for seed in suite.seeds],
+        "seed": [str(seed) for seed in suite.all_seeds],
     }  # fmt: skip
     problems = []
     for key, values in only.items():
@@ -235,7 +250,7 @@ def in_order(jobs: Iterable[Job]) -> tuple[Job, ...]:
     def visit(job: Job) -> None:
         for needed in job.needs.values():
             visit(needed)
-        ordered.setdefault(job.spec.key, job)
+        ordered.setdefault(job.key, job)
 
     for job in jobs:
         visit(job)

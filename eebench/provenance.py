@@ -9,6 +9,7 @@ from typing import Any
 import eebench
 from eebench.choices import MethodChoice
 from eebench.engine.local import Outcome
+from eebench.sections import dump_sections
 from eebench.suites import Suite
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "fvcore")
@@ -20,7 +21,7 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "suite": {"name": suite.name, "description": suite.description},
         "protocol": suite.protocol,
-        "seeds": suite.seeds,
+        "seeds": suite.all_seeds,
         "cost": suite.cost.model_dump(mode="json"),
         "rules": {name: grid if grid is not None else "default" for name, grid in suite.rules.items()},
         "backbones": {job.backbone: job.spec.backbone for job in jobs},
@@ -31,6 +32,7 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         },
         "methods": {choice.label: method_facts(choice) for choice in suite.choices},
         "versions": {"eebench": eebench.__version__, **{name: version(name) for name in LIBRARIES}},
+        **({"sections": dump_sections(suite.sections)} if suite.sections else {}),
     }  # fmt: skip
 
 
@@ -49,6 +51,7 @@ def method_facts(choice: MethodChoice) -> dict[str, Any]:
         "default_rule": choice.default_rule, "recipe": method.recipe, "recipe_version": method.version,
         "options": options,
         **({"task_options": own} if own else {}),
+        **({"seeds": list(choice.seeds)} if choice.seeds is not None else {}),
         **({"searched": choice.searched, "chosen": chosen} if choice.searched else {}),
     }  # fmt: skip
 

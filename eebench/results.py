@@ -3,8 +3,9 @@
     points.csv       score and cost of every method, rule and setting
     exits.csv        score of every exit when all samples leave there
     summary.csv      one line per curve: speed-up within a point, score at 2x, area
-    runs.csv         status of every cell, failures with their reason; configurations a search tried
+    runs.csv         status of every cell, failures with their reason; configurations a search tried; mean over exits
     costs.csv        parameters and FLOPs per sample of every component
+    histograms.csv   quantities of every training step, counted in bins; only where a method records one
     provenance.json  what produced them
 
 The same rows give the same bytes: fixed columns, fixed rounding, fixed order of rows, no date, no host. Names
@@ -35,14 +36,15 @@ class Column:
     """A column of a result file: its name, what its cells are, and what it does to the order of rows.
 
     `places` is the number of decimals, 0 for integers and None for text. `order` is "given" (first
-    appearance), "natural" (by the numbers inside the text), "number", or "" for a column outside the key.
-    `absent` is what every cell of a column means that a folder written before there was one does not have.
+    appearance), "natural" (by the numbers inside the text), "number", "decimal" (by size, infinite ones too), or ""
+    for a column outside the key. `absent` is what every cell of a column means that a folder written before there
+    was one does not have, NaN for a missing number.
     """
 
     name: str
     places: int | None = None
     order: str = ""
-    absent: int | None = None
+    absent: float | None = None
 
 
 def _given(*names: str) -> tuple[Column, ...]:
@@ -91,6 +93,7 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("training_steps", 0),
         *_given("head", "pooling"),
         Column("configurations", 0, absent=1),
+        Column("exit_mean", 4, absent=math.nan),
     ),
     "costs": (
         *_given("backbone", "component"),
@@ -98,8 +101,18 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("flops", 0),
         *_given("convention"),
     ),
+    "histograms": (
+        *_CELL,
+        *_given("quantity"),
+        Column("low", 2, order="decimal"),
+        Column("high", 2),
+        Column("count", 0),
+    ),
 }
 """The columns of ``<table>.csv``, in order."""
+
+OPTIONAL = frozenset({"histograms"})
+"""The tables that have no file when they have no rows."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +125,15 @@ class Results:
     summary: pd.DataFrame
     runs: pd.DataFrame
     costs: pd.DataFrame
+    histograms: pd.DataFrame
     provenance: dict[str, Any]
 
 
 def write_results(folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]) -> None:
     """Write `tables` (keys of `SCHEMAS`) and `provenance` into `folder`; only files whose bytes change.
 
-    A table that is not given is written with its header alone. Columns outside the schema are left out.
+    A table that is not given is written with its header alone, one of `OPTIONAL` not at all. Columns
+    outside the schema are left out.
 
     Raises DataError when a table or column is not what `SCHEMAS` says, or when two rows have one key (after
     rounding, say), because a reader could not tell which of them counts; StorageError when the disk refuses.
@@ -126,10 +141,13 @@ def write_results(folder: Path, tables: Mapping[str, pd.DataFrame], provenance: 
     unknown = sorted(set(tables) - set(SCHEMAS))
     if unknown:
         raise DataError(f"no result file is named '{unknown[0]}'; the tables are {', '.join(SCHEMAS)}")
-    contents = {f"{name}.csv": table_text(name, tables.get(name)) for name in SCHEMAS}
+    rowless = {name for name in OPTIONAL if name not in tables or tables[name].empty}
+    contents = {f"{name}.csv": table_text(name, tables.get(name)) for name in SCHEMAS if name not in rowless}
     contents["provenance.json"] = json_text(provenance)
     for name, text in contents.items():
         write_if_changed(folder / name, text.encode())
+    for name in sorted(rowless):
+        _remove(folder / f"{name}.csv")
 
 
 def read_results(folder: Path) -> Results:
@@ -137,7 +155,7 @@ def read_results(folder: Path) -> Results:
 
     Raises DataError, with the command that writes the folder, when a file or column is missing or malformed.
     """
-    tables = {name: _read_table(folder / f"{name}.csv", SCHEMAS[name]) for name in SCHEMAS}
+    tables = {name: _read_table(folder / f"{name}.csv", SCHEMAS[name], name in OPTIONAL) for name in SCHEMAS}
     return Results(folder, provenance=_read_provenance(folder / "provenance.json"), **tables)
 
 
@@ -187,6 +205,14 @@ def write_if_changed(path: Path, content: bytes) -> bool:
     return True
 
 
+def _remove(path: Path) -> None:
+    """Removes a file of an earlier writing, if there is one."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot remove the outdated {path}: {error.strerror}") from error
+
+
 def natural_key(text: str) -> tuple[tuple[str, float], ...]:
     """A sort key under which ``S=0.05`` comes before ``S=0.1`` and ``exit=2`` before ``exit=10``."""
     parts = re.split(r"(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)", text)
@@ -232,6 +258,8 @@ def _ranker(keys: Sequence[Column]) -> Callable[[pd.Series[Any]], pd.Series[Any]
             distinct.sort(key=lambda cell: (natural_key(cell), cell))
         elif orders[str(cells.name)] == "number":
             distinct.sort(key=lambda cell: int(cell) if cell else -1)
+        elif orders[str(cells.name)] == "decimal":
+            distinct.sort(key=lambda cell: float(cell) if cell else -math.inf)
         places = {cell: place for place, cell in enumerate(distinct)}
         return pd.Series([places[cell] for cell in cells], index=cells.index, dtype="int64")
 
@@ -246,9 +274,11 @@ def _refuse_twins(name: str, cells: pd.DataFrame, keys: list[str]) -> None:
         raise DataError(f"two rows for {name}.csv have the same key: {key}")
 
 
-def _read_table(path: Path, schema: Sequence[Column]) -> pd.DataFrame:
-    """One CSV file with its columns in their types."""
-    table = _with_absent(_read_cells(path), schema)
+def _read_table(path: Path, schema: Sequence[Column], optional: bool) -> pd.DataFrame:
+    """One CSV file with its columns in their types; an optional one that is not there has no rows."""
+    gone = optional and not path.exists()
+    cells = pd.DataFrame(columns=[column.name for column in schema], dtype=str) if gone else _read_cells(path)
+    table = _with_absent(cells, schema)
     missing = [column.name for column in schema if column.name not in table]
     if missing:
         raise DataError(f"{path} has no column {', '.join(map(repr, missing))}; {_way_out(path)}")

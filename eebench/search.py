@@ -118,7 +118,7 @@ def stored_outcomes(found: Sequence[Trial], store: Store, split: str) -> list[Ou
             outcomes.append(Outcome(cell, "failed", cell.problem))
             continue
         run = store.run(cell.job.spec)
-        trace = read_trace(run.directory, split) if run.is_done() else None
+        trace = read_trace(run.directory, split, cell.job.variant) if run.is_done() else None
         if trace is None:
             return None
         dev, held = (None, trace) if split == HELD_OUT else (trace, None)

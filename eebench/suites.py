@@ -26,6 +26,7 @@ from eebench.methods.catalogue import find_method
 from eebench.options import describe, merge, resolve_options
 from eebench.rules.base import Geometry, Rule
 from eebench.rules.catalogue import find_rule, rule_family
+from eebench.sections import Known, Section, kind_of, no_kind
 from eebench.tasks.files import FileTask, file_task
 from eebench.tasks.metrics import find_metric
 from eebench.tasks.specs import TaskSpec, task_spec
@@ -45,7 +46,7 @@ class MethodEntry(_Strict):
     """One method with its options; `each` lists values to expand into several entries.
 
     `task_options` are options for single tasks, `rule` the rule reports show the method under (None: its own),
-    `tasks` the ones it is run on (None: all of the suite).
+    `tasks` and `seeds` the ones it is run on (None: those of the suite; seeds may be others than the suite's).
     """
 
     name: str
@@ -55,6 +56,7 @@ class MethodEntry(_Strict):
     each: dict[str, list[Any]] = Field(default_factory=dict)
     rule: str | None = None
     tasks: list[str] | None = Field(default=None, min_length=1)
+    seeds: list[int] | None = Field(default=None, min_length=1)
 
 
 class FileTaskEntry(_Strict):
@@ -87,7 +89,8 @@ class SuiteFile(_Strict):
     """The keys of a suite file. Tasks, methods and rules are read one by one, so that each mistake has its place.
 
     A task is a name or a `FileTaskEntry`, a method a name or a `MethodEntry`, a rule's value `default` or a list
-    of thresholds. Later ones win: defaults, task_defaults, a method's options, its task_options, `search`, `each`.
+    of thresholds, a section one of `eebench.sections`. Later ones win: defaults, task_defaults, a method's options,
+    its task_options, `search`, `each`.
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -102,6 +105,7 @@ class SuiteFile(_Strict):
     search: dict[str, list[Any]] = Field(default_factory=dict)
     protocol: Literal["paper", "blind"] = "paper"
     cost: CostEntry = CostEntry()
+    sections: list[Any] = Field(default_factory=list)
 
 
 class Suite(BaseModel):
@@ -118,6 +122,17 @@ class Suite(BaseModel):
     rules: dict[str, list[float] | None]
     protocol: str
     cost: CostEntry
+    sections: list[Section] = Field(default_factory=list)
+
+    @property
+    def all_seeds(self) -> list[int]:
+        """The suite's seeds, then those that only some methods have."""
+        own = [seed for choice in self.choices for seed in choice.seeds or ()]
+        return list(dict.fromkeys([*self.seeds, *own]))
+
+    def seeds_of(self, choice: MethodChoice) -> Sequence[int]:
+        """The seeds one method is run with."""
+        return self.seeds if choice.seeds is None else choice.seeds
 
     @property
     def selection(self) -> str:
@@ -204,10 +219,11 @@ class _Checker:
         if file.protocol == "blind":
             self._check_blind(choices, [task.name for task in tasks])
         depths = list(self._depths())
+        rules = dict(self._rules(max(depths, default=DEEPEST)))
         return Suite(
             name=file.name or self.path.stem, description=file.description, backbones=file.backbones,
-            tasks=tasks, choices=choices, seeds=file.seeds, rules=dict(self._rules(max(depths, default=DEEPEST))),
-            protocol=file.protocol, cost=self._cost(),
+            tasks=tasks, choices=choices, seeds=file.seeds, rules=rules, protocol=file.protocol, cost=self._cost(),
+            sections=list(self._sections(choices, [task.name for task in tasks], rules)),
         )  # fmt: skip
 
     def _refuse_twice(self, key: str, values: Iterable[object]) -> None:
@@ -249,6 +265,8 @@ class _Checker:
             self.problems.append(f"{where}: each: '{key}' lists no value; give one or more.")
         self._check_tasks(entry.task_options, f"{where}: task_options")
         self._check_tasks(entry.tasks or (), f"{where}: tasks")
+        for seed in twice(entry.seeds or ()):
+            self.problems.append(f"{where}: seeds: '{seed}' is listed twice; remove one.")
         try:
             rule = find_rule(entry.rule, f"{where}: rule").name if entry.rule is not None else None
         except EebenchError as error:
@@ -268,6 +286,7 @@ class _Checker:
                 label=entry.label or method.label(options), method=method, options=options, by_task=sound,
                 searched=self._searched(method, entry), rule=rule,
                 tasks=None if entry.tasks is None else frozenset(entry.tasks),
+                seeds=None if entry.seeds is None else tuple(entry.seeds),
             )  # fmt: skip
 
     def _layers(self, entry: MethodEntry, where: str, task: str = "") -> dict[str, dict[str, Any]]:
@@ -418,6 +437,24 @@ class _Checker:
                 self._note(error)
             except EebenchError as error:
                 self.problems.append(f"{self.path}: rules: {error}")
+
+    def _sections(
+        self, choices: Sequence[MethodChoice], tasks: Sequence[str], rules: Iterable[str]
+    ) -> Iterator[Section]:
+        # What a section names is only known once everything else is sound; its form is checked anyway.
+        named = not self.problems
+        known = Known(
+            tasks=tasks, rules=[rule.name for name in rules for rule in rule_family(name)],
+            options={choice.label: list(choice.method.options_type.model_fields) for choice in choices},
+        )  # fmt: skip
+        for index, item in enumerate(self.file.sections):
+            where = f"{self.path}: sections[{index}]"
+            kind = kind_of(item)
+            if kind is None:
+                self.problems.append(no_kind(item, where))
+            elif (section := self._entry(kind, item, where)) is not None:
+                self.problems += section.problems(known, where) if named else ()
+                yield section
 
     def _cost(self) -> CostEntry:
         name = self.file.cost.convention

@@ -17,10 +17,11 @@ from eebench.cost.breakdown import breakdown
 from eebench.cost.components import model_cost
 from eebench.cost.conventions import Convention, convention, flops
 from eebench.cost.operations import ModelCost
-from eebench.cost.paths import full_flops, path_flops
+from eebench.cost.paths import full_flops, path_flops, skipping_flops
 from eebench.engine.execute import build_skeleton
 from eebench.engine.local import Outcome
 from eebench.heads import HeadConfig, exit_heads
+from eebench.histograms import bins_of, recorded
 from eebench.model import MultiExitModel
 from eebench.plan import Cell, Job
 from eebench.replay import CostTable, Replayed, defined, exit_indices, replay
@@ -83,11 +84,25 @@ class Measured:
 
     def table(self, rule: Rule) -> CostTable:
         """Cost of leaving at each exit under `rule`."""
-        lengths, column = self.accounting.columns(self.trace)
-        costs = path_flops(
-            self.cost, self.trace.exit_layers, lengths, self.accounting.convention, rule.evaluates
-        )
+        trace, convention = self.trace, self.accounting.convention
+        lengths, column = self.accounting.columns(trace)
+        if trace.executed is not None:
+            own = lengths[column.numpy()]
+            costs = skipping_flops(self.cost, trace.executed.numpy(), own, convention, rule.evaluates)
+            return CostTable(torch.from_numpy(costs), trace.ids)
+        compared = "similarity" in rule.needs
+        costs = path_flops(self.cost, trace.exit_layers, lengths, convention, rule.evaluates, compared)
         return CostTable(torch.from_numpy(costs), column)
+
+    def mean_layers(self, rule: Rule, replayed: Replayed) -> np.ndarray:
+        """Layers that ran per sample at each setting, fp64 [S]: the exit's own where no layer is ever skipped."""
+        trace = self.trace
+        if trace.executed is None:
+            return replayed.mean_exit(trace.exit_layers).numpy()
+        ran = CostTable(trace.executed.to(torch.int64).cumsum(dim=0), trace.ids)
+        counted = replay(rule, trace, replayed.thresholds, ran).total_cost
+        assert counted is not None
+        return counted.numpy() / trace.samples
 
 
 @cache
@@ -119,12 +134,13 @@ def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> 
     assert replayed.total_cost is not None
     samples = measured.trace.samples
     mean_exit = replayed.mean_exit(measured.trace.exit_layers).numpy()
+    layers = measured.mean_layers(rule, replayed)
     paid = replayed.total_cost.numpy() / samples
     scores = scores_of(replayed, measured, thresholds)
     return [
         {
             "setting": rule.setting(threshold), "score": float(scores[index]),
-            "mean_exit": float(mean_exit[index]), "flops": float(paid[index]),
+            "mean_exit": float(mean_exit[index]), "layers": float(layers[index]), "flops": float(paid[index]),
             "full_depth": measured.full_depth, "full_flops": measured.reference / samples,
         }
         for index, threshold in enumerate(thresholds)
@@ -149,11 +165,12 @@ class Collector:
         self._costs: dict[tuple[str, ...], Measured] = {}
 
     def tables(self, records: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
-        """points, exits, summary, runs and costs, those that have rows; `records` are finished runs' by key."""
+        """points, exits, summary, runs, costs and histograms, those that have rows; `records` by run key."""
         found = {
             **self._scores(),
             "runs": pd.DataFrame(self._runs(records)),
             "costs": pd.DataFrame(self._cost_rows()),
+            "histograms": pd.DataFrame(self._histograms(records)),
         }
         return {name: table for name, table in found.items() if not table.empty}
 
@@ -163,7 +180,7 @@ class Collector:
         rows = pd.DataFrame(self._points())
         if rows.empty:
             return {"exits": exits}
-        values = ["score", "mean_exit", "flops", "full_depth", "full_flops"]
+        values = ["score", "mean_exit", "layers", "flops", "full_depth", "full_flops"]
         points = with_speedups(aggregate(rows, ["rule", "setting"], values))
         return {
             "points": points.rename(columns={"flops": "flops_per_sample"}).assign(
@@ -217,7 +234,23 @@ class Collector:
                 "task": cell.task.name, "backbone": cell.backbone, "method": cell.label, "seed": cell.seed,
                 "status": outcome.status, "reason": outcome.reason, "parameters": record.get("parameters"),
                 "training_steps": record.get("training_steps"), **form, "configurations": tried[cell.label],
+                "exit_mean": exit_mean(outcome),
             }  # fmt: skip
+
+    def _histograms(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """What the runs recorded at every step, counted in bins and summed over seeds."""
+        found: dict[tuple[str, str, str, str], np.ndarray] = {}
+        for outcome in self.outcomes:
+            cell = outcome.cell
+            if cell.job is None or outcome.status != "ok":
+                continue
+            for quantity, counts in recorded(records.get(cell.job.spec.key, {})):
+                key = (cell.task.name, cell.backbone, cell.label, quantity)
+                found[key] = found.get(key, 0) + counts
+        for key, counts in found.items():
+            names = dict(zip(("task", "backbone", "method", "quantity"), key, strict=True))
+            for low, high, steps in bins_of(key[-1], counts):
+                yield {**names, "low": low, "high": high, "count": steps}
 
     def _cost_rows(self) -> Iterator[dict[str, Any]]:
         length = self.accounting.length or REFERENCE_LENGTH
@@ -236,10 +269,17 @@ class Collector:
                 }  # fmt: skip
 
 
+def exit_mean(outcome: Outcome) -> float | None:
+    """The mean over its exits of a run's score on dev; None for a run without a result."""
+    if outcome.trace is None:
+        return None
+    return float(np.mean(exit_scores(outcome.trace, outcome.cell.task.metric)))
+
+
 def with_speedups(points: pd.DataFrame) -> pd.DataFrame:
     """Speed-ups as ratios of means, the full backbone over the mean of the setting (all reference codes do so)."""
     return points.assign(
-        speedup_layers=points["full_depth"] / points["mean_exit"],
+        speedup_layers=points["full_depth"] / points["layers"],
         speedup_flops=points["full_flops"] / points["flops"],
     )
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from eebench.errors import DivergedError
 from eebench.store import Store
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -133,19 +132,6 @@ def test_both_loops_train_the_same_module_on_the_same_rows(benchmark):
     assert theirs["loss"].item() == pytest.approx(
         torch.nn.functional.cross_entropy(ours, collated["labels"]).item()
     )
-
-
-def test_a_loop_that_fails_is_heard_and_leaves_no_thread_waiting(benchmark, tmp_path):
-    training, measuring = benchmark("training"), benchmark("measuring")
-    subject = measuring.Subject("quickstart", None, None, 42, True, torch.device("cpu"))
-    job = subject.jobs(["finetune"])[0]
-    broken = replace(job, options=job.options.model_copy(update={"lr": 1e30}))
-    work = training.Work(broken, job.data.splits["train"], 1, torch.device("cpu"))
-    with (
-        training.PausedLoop(work, tmp_path) as loop,
-        pytest.raises(DivergedError, match="not finite"),
-    ):
-        loop.block()
 
 
 def test_replay_memory_runs_as_a_script_and_states_its_peak(tmp_path):

@@ -20,3 +20,8 @@ def test_help_imports_nothing_heavy():
     command = [sys.executable, "-c", PROBE, "--help"]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Commands:" in found.stdout and found.stderr == "[]\n"
+
+
+def test_reports_need_no_torch():
+    command = "import sys, eebench.report; print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", command], text=True) == "[]\n"

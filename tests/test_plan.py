@@ -109,6 +109,19 @@ def test_only_cuts_the_plan(suite):
     assert not allowed(parse_only("seed=3"), two.choices[0], "toy", two.tasks[0], 1)
 
 
+def test_a_method_with_seeds_of_its_own(suite):
+    more = choice("joint").model_copy(update={"seeds": (2, 3)})
+    wanted = suite.model_copy(update={"choices": [choice("pabee"), more]})
+    assert wanted.all_seeds == [1, 2, 3]
+    planner = Planner(None, "fp32")
+    cells = [(cell.label, cell.seed) for cell in planner.plan(wanted).cells]
+    assert cells == [("pabee", 1), ("pabee", 2), ("joint", 2), ("joint", 3)]
+    cells = [(cell.label, cell.seed) for cell in planner.plan(wanted, parse_only("seed=3,seed=1")).cells]
+    assert cells == [("pabee", 1), ("joint", 3)]
+    with pytest.raises(ConfigError, match="--only seed=4: not in suite 'moods'; it has 1, 2, 3"):
+        check_only(parse_only("seed=4"), wanted)
+
+
 def test_a_method_of_single_tasks_has_no_cells_on_others(suite):
     elsewhere = choice("joint").model_copy(update={"tasks": frozenset({"rte"})})
     here = choice("pabee").model_copy(update={"tasks": frozenset({"moods"})})

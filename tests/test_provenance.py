@@ -8,6 +8,7 @@ from eebench.engine.local import Outcome
 from eebench.methods.catalogue import find_method
 from eebench.plan import Planner
 from eebench.provenance import LIBRARIES, method_facts, provenance, title
+from eebench.sections import read_sections
 from eebench.suites import load_suite
 
 
@@ -61,6 +62,16 @@ def test_titles_name_the_label_where_it_says_more():
     assert (
         title(MethodChoice(label="first-1", method=first, options=first.options_type(k=1))) == "First layer"
     )
+
+
+def test_seeds_and_sections_that_a_suite_has_of_its_own(toy_suite):
+    suite = load_suite(str(toy_suite))
+    assert "sections" not in provenance(suite, []) and "seeds" not in method_facts(suite.choices[0])
+    more = suite.choices[0].model_copy(update={"seeds": (2, 7)})
+    (section,) = read_sections([{"kind": "training-steps", "methods": ["finetune"]}])
+    found = provenance(suite.model_copy(update={"choices": [more], "sections": [section]}), [])
+    assert found["seeds"] == [1, 2, 7] and found["methods"]["finetune"]["seeds"] == [2, 7]
+    assert found["sections"] == [{"kind": "training-steps", "methods": ["finetune"]}]
 
 
 def test_options_of_single_tasks_and_what_a_search_chose(toy_suite):

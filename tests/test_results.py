@@ -11,9 +11,17 @@ import pandas as pd
 import pytest
 
 from eebench.errors import DataError, StorageError
-from eebench.results import SCHEMAS, natural_key, read_results, table_text, write_if_changed, write_results
+from eebench.results import (
+    OPTIONAL,
+    SCHEMAS,
+    natural_key,
+    read_results,
+    table_text,
+    write_if_changed,
+    write_results,
+)
 
-FILES = [*(f"{name}.csv" for name in SCHEMAS), "provenance.json"]
+FILES = [*(f"{name}.csv" for name in SCHEMAS if name not in OPTIONAL), "provenance.json"]
 
 
 def point(**changes: Any) -> dict[str, Any]:
@@ -30,9 +38,16 @@ def run(**changes: Any) -> dict[str, Any]:
     base = {
         "task": "SST-2", "backbone": "bert", "method": "pabee", "seed": 1, "status": "ok", "reason": "",
         "parameters": 109_483_778, "training_steps": 1200, "head": "own pooler", "pooling": "cls",
-        "configurations": 4,
+        "configurations": 4, "exit_mean": 0.81234,
     }  # fmt: skip
     return base | changes
+
+
+def histogram() -> list[dict[str, Any]]:
+    """Bins of two quantities, in an order that is not theirs."""
+    names = {"task": "SST-2", "backbone": "bert", "method": "gaml", "high": 1.0}
+    bins = [("angle", 0.0), ("c", 0.0), ("c", -np.inf), ("c", -0.25)]
+    return [{**names, "quantity": quantity, "low": low, "count": 7} for quantity, low in bins]
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -48,8 +63,9 @@ class TestTableText:
             "exits": "task,backbone,method,exit,split,metric,score_mean,score_std,seeds,head,pooling\n",
             "summary": "task,backbone,method,rule,metric,full_score,speedup_at_1pt,score_at_2x,auc,seeds\n",
             "runs": "task,backbone,method,seed,status,reason,parameters,training_steps,head,pooling,"
-            "configurations\n",
+            "configurations,exit_mean\n",
             "costs": "backbone,component,parameters,flops,convention\n",
+            "histograms": "task,backbone,method,quantity,low,high,count\n",
         }
 
     def test_rounding(self):
@@ -97,6 +113,12 @@ class TestTableText:
         text = table_text("runs", pd.DataFrame([run(seed=seed) for seed in (10, 9, 1)]))
         assert [row[3] for row in rows_of(text)] == ["1", "9", "10"]
 
+    def test_bins_sort_by_their_limits(self):
+        rows = rows_of(table_text("histograms", pd.DataFrame(histogram())))
+        assert [(row[3], row[4]) for row in rows] == [
+            ("angle", "0.00"), ("c", "-inf"), ("c", "-0.25"), ("c", "0.00"),
+        ]  # fmt: skip
+
     def test_the_order_of_rows_given_does_not_matter_within_a_method(self):
         rows = [point(setting=f"S={value}") for value in (0.5, 0.05, 0.1)]
         assert table_text("points", pd.DataFrame(rows)) == table_text("points", pd.DataFrame(rows[::-1]))
@@ -105,7 +127,7 @@ class TestTableText:
         text = table_text("runs", pd.DataFrame([run(status="failed", reason='a, "b"\r\nand\x00c\u2028d')]))
         assert (
             text.splitlines()[1]
-            == 'SST-2,bert,pabee,1,failed,"a, ""b"" and c d",109483778,1200,own pooler,cls,4'
+            == 'SST-2,bert,pabee,1,failed,"a, ""b"" and c d",109483778,1200,own pooler,cls,4,0.8123'
         )
 
     def test_columns_outside_the_schema_are_left_out(self):
@@ -195,9 +217,20 @@ class TestWriteAndRead:
     def test_a_folder_from_before_there_was_a_search_had_one_configuration(self, tmp_path: Path):
         write_results(tmp_path, self.tables(), {})
         path = tmp_path / "runs.csv"
-        lines = [line.rsplit(",", 1)[0] for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.rsplit(",", 2)[0] for line in path.read_text(encoding="utf-8").splitlines()]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        assert read_results(tmp_path).runs["configurations"].tolist() == [1, 1]
+        runs = read_results(tmp_path).runs
+        assert runs["configurations"].tolist() == [1, 1] and runs["exit_mean"].isna().all()
+        assert runs["exit_mean"].dtype == "float64"
+
+    def test_a_table_that_may_be_absent_is_there_only_with_rows(self, tmp_path: Path):
+        path = tmp_path / "histograms.csv"
+        write_results(tmp_path, {"histograms": pd.DataFrame(histogram())}, {})
+        assert path.is_file() and len(read_results(tmp_path).histograms) == 4
+        write_results(tmp_path, {}, {})
+        assert not path.exists()
+        found = read_results(tmp_path).histograms
+        assert found.empty and list(found.columns) == [column.name for column in SCHEMAS["histograms"]]
 
     def test_later_columns_are_kept_as_text(self, tmp_path: Path):
         write_results(tmp_path, self.tables(), {})
@@ -226,7 +259,7 @@ class TestDamage:
             (",reason,", ",cause,", r"runs.csv has no column 'reason'; `eebench sweep --suite smoke`"),
             (",2,ok", ",two,ok", r"runs.csv, line 3, column 'seed': 'two' is not a number"),
             (",2,ok", ",2.0,ok", r"column 'seed': '2.0' is not a number"),
-            ("SST-2,bert,pabee,2", "<<<<<<< HEAD\nSST-2,bert,pabee,2", r"runs.csv, line 3: 1 cells, not 11"),
+            ("SST-2,bert,pabee,2", "<<<<<<< HEAD\nSST-2,bert,pabee,2", r"runs.csv, line 3: 1 cells, not 12"),
             ("pabee,2", '"pabee,2', r"runs.csv is not a CSV table \(unexpected end of data\)"),
         ],
     )

@@ -5,7 +5,7 @@ import pytest
 
 from eebench.errors import ConfigError, UnknownName
 from eebench.rules.base import Geometry
-from eebench.rules.catalogue import find_rule
+from eebench.rules.catalogue import find_rule, rule_family
 from eebench.suites import (
     check_thresholds,
     find_suite,
@@ -245,6 +245,19 @@ def test_single_tasks_have_options_of_their_own(tmp_path):
          "unknown task 'cola' in s.yaml: methods[0] (joint): task_options; the suite has rte."),
         ("task_defaults: {rte: {epoch: 1}}\nmethods: [joint]",
          "unknown key 'epoch' in s.yaml: task_defaults.rte; did you mean 'epochs'?"),
+        ("methods: [{name: joint, seeds: [1, 1]}]", "s.yaml: methods[0] (joint): seeds: '1' is listed twice; rem"),
+        ("methods: [{name: joint, seeds: []}]", "s.yaml: methods[0]: seeds: List should have at least 1 item"),
+        ("methods: [joint]\nsections: {kind: pairs}", "s.yaml: sections: Input should be a valid list"),
+        ("methods: [joint]\nsections: [{kind: pair}]",
+         "unknown kind 'pair' in s.yaml: sections[0]; did you mean 'pairs'?  known: pairs, histogram,"),
+        ("methods: [joint]\nsections: [{kind: overthinking, methods: [joint], task: [rte]}]",
+         "unknown key 'task' in s.yaml: sections[0]; did you mean 'tasks'?"),
+        ("methods: [joint]\nsections: [{kind: overthinking, methods: [jont]}]",
+         "unknown method 'jont' in s.yaml: sections[0]; did you mean 'joint'?  the suite has joint."),
+        ("methods: [joint]\nsections: [{kind: strategies, methods: [joint], rules: [entropy]}]",
+         "unknown rule 'entropy' in s.yaml: sections[0]; the suite has budgeted."),
+        ("methods: [joint]\nsections: [{kind: sensitivity, methods: [joint], option: epoch}]",
+         "unknown option 'epoch' in s.yaml: sections[0]; did you mean 'epochs'?  joint has epochs,"),
         ("methods: [{name: joint, tasks: [cola]}]", "unknown task 'cola' in s.yaml: methods[0] (joint): tasks;"),
         ("methods: [{name: joint, task_options: {rte: {alpha: 1.0}}}]",
          "unknown key 'alpha' in s.yaml: methods[0] (joint): task_options.rte;"),
@@ -292,6 +305,44 @@ def test_a_search_leaves_alone_what_a_method_does_not_have_or_spreads_itself(tmp
     ]  # fmt: skip
 
 
+def test_seeds_of_an_entry_and_sections_of_a_suite(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        HEAD + "seeds: [1]\nmethods: [{name: joint, seeds: [1, 2]}, pabee]\n"
+        "sections:\n  - {kind: comparison, control: pabee, methods: [joint], title: T, tasks: [rte]}\n",
+        encoding="utf-8",
+    )
+    suite = load_suite(str(path))
+    assert [list(suite.seeds_of(choice)) for choice in suite.choices] == [[1, 2], [1]]
+    assert suite.all_seeds == [1, 2] and suite.seeds == [1]
+    (section,) = suite.sections
+    assert (section.kind, section.labels, section.tasks) == ("comparison", ["pabee", "joint"], ["rte"])
+
+
+def test_what_sections_name_waits_for_a_suite_that_is_sound_and_their_form_does_not(problems):
+    found = problems(
+        HEAD + "methods: [{name: joint, label: x, options: {lr: fast}}]\n"
+        "sections: [{kind: overthinking, methods: [x]}, {kind: what}]"
+    )
+    assert [without_keys(problem) for problem in found] == [
+        "s.yaml: methods[0] (joint): lr: Input should be a valid number (got 'fast').",
+        "unknown kind 'what' in s.yaml: sections[1]",
+    ]
+
+
+def test_the_offline_suite_trains_what_others_train_with_their_options():
+    offline = {choice.label: choice for choice in load_suite("gaml-offline").choices}
+    glue = {choice.label: choice for choice in load_suite("glue-offline").choices}
+    quick = {choice.label: choice for choice in load_suite("quickstart").choices}
+    for label in ("finetune", *(f"first-{k}" for k in range(1, 6))):
+        assert offline[label].options_for("rotten_tomatoes", "") == quick[label].options
+    for label in ("pabee", "ml", "ml-mean", "gaml", "gaml-per-layer", "gaml-per-tensor", "joint", "fastbert"):
+        assert offline[label].options_for("mrpc", "") == glue[label].options
+        assert offline[label].seeds == (42, 43, 44)
+    assert offline["finetune"].options_for("cola", "") == glue["finetune"].options
+    assert offline["gaml-alpha-0.3"].options == glue["gaml"].options
+
+
 def test_the_gaml_suite_is_the_papers_table_7():
     suite = load_suite("gaml")
     assert suite.protocol == "blind" and len(suite.seeds) == 5
@@ -310,3 +361,39 @@ def test_the_gaml_suite_is_the_papers_table_7():
     assert {(o.holdout, o.patience, o.select, o.epochs) for o in everywhere} == {(0.1, 5, "best", 15)}
     assert (choices["gaml-hard"].options.ga, choices["gaml"].options.ga) == ("hard", "soft")
     assert choices["fastbert"].default_rule == "patience"
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "tasks"),
+    [
+        ("csdbert", "bert-base-uncased", ["rte", "qnli", "qqp", "mnli"]),
+        ("csdbert-elue", "fnlp/elasticbert-base",
+         ["elue-mrpc", "elue-sst2", "elue-imdb", "elue-scitail", "elue-snli"]),
+    ],
+)  # fmt: skip
+def test_the_csdbert_suites_give_the_papers_values_to_every_method(name, backbone, tasks):
+    suite = load_suite(name)
+    assert (suite.backbones, [task.name for task in suite.tasks]) == ([backbone], tasks)
+    assert suite.protocol == "blind" and len(suite.seeds) == 5
+    everywhere = [choice.options_for(task, backbone) for choice in suite.choices for task in tasks]
+    assert {(o.lr, o.batch_size, o.epochs, o.warmup_share, o.warmup_epochs) for o in everywhere} == {
+        (2e-5, 32, 5, 0.06, None)
+    }
+    assert {(o.weight_decay, o.select, o.holdout, o.patience) for o in everywhere} == {
+        (0.1, "best", 0.1, None)
+    }
+    # Each method's own rule is swept, and shows in its tables.
+    swept = {rule.name for family in suite.rules for rule in rule_family(family)}
+    assert {choice.default_rule for choice in suite.choices} <= swept
+
+
+def test_the_csdbert_suites_have_the_papers_ablations_and_numbers_of_teachers():
+    glue, elue = (
+        {choice.label: choice.options for choice in load_suite(name).choices}
+        for name in ("csdbert", "csdbert-elue")
+    )
+    for suite in (glue, elue):
+        weights = [(suite[label].alpha, suite[label].beta) for label in suite if "without-" in label][:2]
+        assert weights == [(0.0, 1.0), (0.01, 0.0)]
+    teachers = sorted(options.n_teachers for label, options in elue.items() if label.startswith("csdbert-n"))
+    assert teachers == [3, 4, 5, 7, 8] and elue["csdbert"].n_teachers == 6

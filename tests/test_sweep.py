@@ -22,6 +22,7 @@ from eebench.sweep import (
     Measured,
     aggregate,
     applies,
+    exit_mean,
     fitting,
     full_backbone,
     point_rows,
@@ -54,7 +55,7 @@ MEASURED = Measured(TRACE, COST, Accounting(convention("linear_mac"), 128), 2, 4
 def test_points_by_hand():
     never, early = point_rows(MEASURED, find_rule("max-prob"), [1.01, 0.9])
     assert never == {
-        "setting": "q=1.01", "score": 1.0, "mean_exit": 2.0, "flops": 10 + 200 + 10, "full_depth": 2,
+        "setting": "q=1.01", "score": 1.0, "mean_exit": 2.0, "layers": 2.0, "flops": 10 + 200 + 10, "full_depth": 2,
         "full_flops": 217.0,
     }  # fmt: skip
     assert (early["setting"], early["score"], early["mean_exit"]) == ("q=0.9", 0.75, 1.5)
@@ -62,6 +63,27 @@ def test_points_by_hand():
     last, first = point_rows(MEASURED, find_rule("budgeted"), [2, 1])
     assert (last["score"], last["flops"]) == (1.0, 10 + 200 + 5)  # heads that are passed are not paid
     assert (first["score"], first["flops"], first["mean_exit"]) == (0.5, 115, 1.0)
+
+
+def test_skipped_layers_are_neither_paid_nor_counted():
+    # Gates of 1 MAC; the second and the fourth sample skip layer 1, the third skips layer 2.
+    executed = torch.tensor([[True, False, True, False], [True, True, False, True]])
+    cost = replace(COST, extras={"gate_1": Operations(Polynomial(1)), "gate_2": Operations(Polynomial(1))})
+    gated = replace(MEASURED, trace=replace(TRACE, executed=executed), cost=cost)
+    never, early = point_rows(gated, find_rule("max-prob"), [1.01, 0.9])
+    # Full paths: 10 + 2 + 210, 10 + 2 + 105, 10 + 2 + 105 + 5 (the last exit answers all the same), 10 + 2 + 105.
+    assert never["flops"] == (222 + 117 + 122 + 117) / 4 and never["layers"] == 5 / 4
+    # The sure first sample leaves after layer 1; the sure second one cannot, for it skipped that layer.
+    assert early["flops"] == (116 + 117 + 122 + 117) / 4 and early["layers"] == 4 / 4
+    assert (never["mean_exit"], early["mean_exit"]) == (2.0, 7 / 4)
+
+
+def test_the_alignment_rule_pays_for_its_steps_and_for_one_head():
+    similar = replace(TRACE, similarities=torch.tensor([[float("nan")] * 4, [0.5] * 4]))
+    cost = replace(COST, extras={"similarity": Operations(matmul=Polynomial(1000))})
+    aligned = replace(MEASURED, trace=similar, cost=cost, accounting=Accounting(convention("full_2mac"), 128))
+    # Two exits: one step of the similarity, two layers, one head; two FLOP per MAC.
+    assert point_rows(aligned, find_rule("cka"), [1.0])[0]["flops"] == 2 * (10 + 200 + 5 + 1000)
 
 
 def test_speed_ups_are_ratios_of_means():
@@ -172,11 +194,32 @@ def test_tables_of_a_suite(outcomes):
     summary = tables["summary"].set_index(["method", "rule"])
     assert summary.loc[("pabee", "entropy"), "full_score"] == exits["pabee", 2]
     runs = tables["runs"]
+    assert runs.set_index(["method", "seed"])["exit_mean"].notna().all()
+    pabee = runs[runs["method"] == "pabee"]["exit_mean"]
+    assert pabee.mean() == pytest.approx(exits["pabee"].mean())
     assert set(runs["status"]) == {"ok"} and set(runs["training_steps"]) == {12}
     assert runs.set_index("method").loc["first-1", "head"].tolist() == ["own pooler"] * 2
     costs = tables["costs"].set_index("component")
     assert costs.loc["transformer layer", "flops"] == 2 * (128 * 8192 + 2 * 128 * 128 * 32)
     assert set(tables["costs"]["backbone"]) == {"toy"}
+
+
+def test_what_was_recorded_at_every_step_is_counted_over_seeds(outcomes):
+    suite, found, _ = outcomes
+    pabee = [outcome for outcome in found if outcome.cell.label == "pabee"]
+    records = {outcome.cell.job.spec.key: {"history": [{"series": {"angle": [100.0 * seed, 179.0]}}]}
+               for seed, outcome in enumerate(pabee)}  # fmt: skip
+    failed = [replace(outcome, status="failed") for outcome in found if outcome.cell.label != "pabee"]
+    table = Collector(suite, [*pabee, *failed]).tables(records)["histograms"]
+    assert set(table["method"]) == {"pabee"} and len(table) == 36
+    counted = table[table["count"] > 0][["low", "high", "count"]]
+    assert counted.values.tolist() == [[0.0, 5.0, 1], [100.0, 105.0, 1], [175.0, 180.0, 2]]
+
+
+def test_a_run_without_a_result_has_no_mean_over_exits(outcomes):
+    _, found, _ = outcomes
+    assert exit_mean(replace(found[0], trace=None)) is None
+    assert 0 <= exit_mean(found[0]) <= 1
 
 
 def test_failures_are_rows_and_leave_the_seeds_that_worked(outcomes):

@@ -7,9 +7,11 @@ import sys
 import typer
 
 from eebench.cli.cost import cost
+from eebench.cli.latency import latency
 from eebench.cli.listing import show_names
 from eebench.cli.report import report
 from eebench.cli.status import status
+from eebench.cli.steptime import steptime
 from eebench.cli.sweep import sweep
 from eebench.cli.train import train
 
@@ -30,6 +32,8 @@ app.command()(report)
 app.command()(cost)
 app.command("list")(show_names)
 app.command()(status)
+app.command()(steptime)
+app.command()(latency)
 
 
 def main() -> None:

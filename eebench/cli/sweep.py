@@ -81,7 +81,7 @@ def show_plan(plan: Plan, executor: Executor) -> None:
         run = executor.run(job)
         state = "cached" if run.is_done() else "failed before" if run.failure() else "to train"
         uses = [
-            cell.label for cell in plan.cells if cell.job is not None and cell.job.spec.key == job.spec.key
+            cell.label for cell in plan.cells if cell.job is not None and cell.job.key == job.key
         ]
         needed = [other.method.name for other in plan.jobs if job.spec.key in other.spec.needs.values()]
         purpose = ", ".join(dict.fromkeys([*uses, *(f"needed by {name}" for name in needed)]))

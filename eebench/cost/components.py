@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from eebench.backbones.base import Batch, State
-from eebench.cost.operations import ModelCost, Operations, fit
+from eebench.cost.operations import SIMILARITY, ModelCost, Operations, fit, gram_matrix
 from eebench.errors import ModelError
 from eebench.model import MultiExitModel
+from eebench.rules.base import Signals
 
 with warnings.catch_warnings():
     # Importing fvcore scripts a loss we never use, which newer torch calls deprecated.
@@ -80,11 +81,15 @@ def model_cost(model: MultiExitModel) -> ModelCost:
     def part(name: str, layers: int = 0) -> Operations:
         return _operations([trace[f"parts.{name}"] for trace in traces], layers)
 
+    extras = {name: part(name) for name in path.extras}
+    if "similarity" in model.kinds:
+        extras[SIMILARITY] = gram_matrix(model.backbone.width)
     return ModelCost(
         embedding=part("embedding"),
-        layers=tuple(part(f"layer_{layer}", layers=1) for layer in range(1, model.backbone.depth + 1)),
+        layers=tuple(part(f"layer_{layer}", layers=1) for layer in range(1, layer_count(model) + 1)),
         exits={layer: part(f"exit_{layer}") for layer in model.exit_layers},
         classifier=ordinary_classifier(model.backbone.width, path.classes),
+        extras=extras,
     )
 
 
@@ -125,27 +130,41 @@ class _Alone(_Part):
 
 
 class _Path(nn.Module):
-    """The way through all layers and exits, each step a named part."""
+    """The way through all layers, exits and extra parts, each step named."""
 
     def __init__(self, model: MultiExitModel) -> None:
         super().__init__()
-        self.depth, self.exit_layers, self.classes = model.backbone.depth, model.exit_layers, 0
-        steps: dict[str, Callable[..., Any]] = {"embedding": model.backbone.embed}
-        steps |= {f"layer_{layer}": model.backbone.layer for layer in range(1, self.depth + 1)}
-        steps |= {f"exit_{layer}": model.classify for layer in self.exit_layers}
+        self.depth, self.exit_layers, self.classes = layer_count(model), model.exit_layers, 0
+        layers = range(1, self.depth + 1)
+        beside = {
+            layer: {f"{name}_{layer}": part for name, part in model.parts(layer).items()} for layer in layers
+        }
+        self.beside = {layer: tuple(found) for layer, found in beside.items()}
+        self.extras = [name for found in self.beside.values() for name in found]
+        steps: dict[str, Callable[..., Any]] = {"embedding": model.embed}
+        steps |= {f"layer_{layer}": model.layer for layer in layers}
+        steps |= {name: part for found in beside.values() for name, part in found.items()}
+        steps |= {f"exit_{layer}": model.signals for layer in self.exit_layers}
         self.parts = nn.ModuleDict({name: _Part(step) for name, step in steps.items()})
         _adopt(self, model)
 
     def forward(self, input_ids: Tensor, mask: Tensor, segments: Tensor) -> tuple[Tensor, ...]:
-        """Logits [1, C] of each exit and the last hidden states, so that no layer is dead code."""
+        """All that any part gives, and the last hidden states, so that nothing is dead code."""
         state: State = self.parts["embedding"](Batch(input_ids, mask, segments))
-        outputs = []
+        outputs: list[Tensor] = []
         for layer in range(1, self.depth + 1):
+            outputs += [self.parts[name](state) for name in self.beside[layer]]
             state = self.parts[f"layer_{layer}"](layer, state)
             if layer in self.exit_layers:
-                outputs.append(self.parts[f"exit_{layer}"](layer, state))
-        self.classes = outputs[-1].shape[-1]
+                signals: Signals = self.parts[f"exit_{layer}"](layer, state)
+                outputs += [tensor for tensor in (signals.logits, signals.score) if tensor is not None]
+                self.classes = signals.required_logits().shape[-1]
         return *outputs, state.hidden
+
+
+def layer_count(model: MultiExitModel) -> int:
+    """All layers there are: those behind the last exit, and those of every member of a cascade."""
+    return max(model.depth, model.backbone.depth)
 
 
 def _adopt(tracer: nn.Module, module: nn.Module) -> None:

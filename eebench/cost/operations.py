@@ -152,13 +152,18 @@ def gram_matrix(width: int) -> Operations:
     return Operations(matmul=Polynomial(c2=width))
 
 
+SIMILARITY = "similarity"
+"""The name of one step of the CKA rule among a model's extra parts."""
+
+
 @dataclass(frozen=True)
 class ModelCost:
     """Operations of every component of one model, per sample.
 
     `layers[i - 1]` is layer i, `exits[i]` the exit after layer i (pooling, pooler, head). `classifier` is the
     ordinary single classifier (pooler and linear head) of the same width and classes, the reference that
-    speed-ups are taken against. `extras` holds whatever else a method adds, by name (gates, rule steps).
+    speed-ups are taken against. `extras` holds whatever else a model adds, by name: "similarity", one step of the
+    CKA rule; "gate_3" and the like, what is computed before layer 3.
     """
 
     embedding: Operations
@@ -166,6 +171,11 @@ class ModelCost:
     exits: Mapping[int, Operations]
     classifier: Operations
     extras: Mapping[str, Operations] = field(default_factory=dict)
+
+    def before(self, layer: int) -> Operations:
+        """What is computed from the state before `layer` besides the layer itself, skipped or not: its gate."""
+        found = [part for name, part in self.extras.items() if name.endswith(f"_{layer}")]
+        return sum(found, start=Operations())
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form, for keeping a cost beside a trace."""

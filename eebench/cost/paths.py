@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eebench.cost.conventions import Convention, flops
-from eebench.cost.operations import Lengths, ModelCost, Operations
+from eebench.cost.operations import SIMILARITY, Lengths, ModelCost, Operations
 from eebench.errors import ModelError
 
 Evaluated = Literal["all", "last"]
@@ -20,29 +21,61 @@ def path_flops(
     lengths: Lengths,
     convention: Convention,
     evaluated: Evaluated,
+    compared: bool = False,
 ) -> Lengths:
     """Cost of leaving at each of `exit_layers`, int64 [E, U], for the sequence lengths in `lengths` [U].
 
     Leaving after layer e pays the embedding, layers 1..e, and the heads of all exits up to and including e
-    ("all": rules that look at each exit they pass) or of the one that answers ("last": a fixed exit).
+    ("all": rules that look at each exit they pass) or of the one that answers ("last": a fixed exit, the CKA
+    rule); `compared` adds the similarity of each exit where the rule is asked, which the last one is not.
     Raises ModelError for an exit that the cost does not know.
 
     Example: ``path_flops(cost, (6, 12), np.array([128]), convention("full_2mac"), "all")[0, 0]`` is the price
     of stopping after layer 6.
     """
-    paths = [path_operations(cost, exit_layers, layer, evaluated) for layer in exit_layers]
+    paths = [path_operations(cost, exit_layers, layer, evaluated, compared) for layer in exit_layers]
     costs = [flops(operations, lengths, convention) for operations in paths]
     return np.stack(costs) if costs else np.empty((0, len(lengths)), dtype=np.int64)
 
 
 def path_operations(
-    cost: ModelCost, exit_layers: Sequence[int], layer: int, evaluated: Evaluated
+    cost: ModelCost, exit_layers: Sequence[int], layer: int, evaluated: Evaluated, compared: bool = False
 ) -> Operations:
     """Everything that one sample executes which leaves after `layer`, in a model with `exit_layers`."""
     passed = [other for other in exit_layers if other <= layer] if evaluated == "all" else [layer]
     _check_known([*passed, layer], cost)
     parts = [*cost.layers[:layer], *(cost.exits[exit_layer] for exit_layer in passed)]
+    parts += [cost.before(number) for number in range(1, layer + 1)]
+    if compared:
+        parts.append(cost.extras[SIMILARITY] * sum(other <= layer for other in exit_layers[:-1]))
     return sum(parts, start=cost.embedding)
+
+
+def skipping_flops(
+    cost: ModelCost,
+    executed: NDArray[np.bool_],
+    lengths: Lengths,
+    convention: Convention,
+    evaluated: Evaluated,
+) -> Lengths:
+    """Cost of leaving at each exit for samples that skip layers, int64 [L, N]; `executed` [L, N], `lengths` [N].
+
+    Every layer has an exit. Leaving after layer e pays the embedding, the gates of layers 1..e, the executed
+    layers and, for rules that look at each exit, their heads (SmartBERT: sum of gates visited, layers and
+    classifiers executed). A sample that skipped the layer where it answers pays that head too: the last one.
+    """
+    distinct, column = np.unique(lengths, return_inverse=True)
+    depth = len(executed)
+
+    def table(parts: Sequence[Operations]) -> Lengths:
+        return np.stack([flops(part, distinct, convention) for part in parts])[:, column]
+
+    gates = np.cumsum(table([cost.before(layer) for layer in range(1, depth + 1)]), axis=0)
+    heads = table([cost.exits[layer] for layer in range(1, depth + 1)])
+    paid = table(cost.layers) + (heads if evaluated == "all" else 0)
+    ran = np.cumsum(np.where(executed, paid, 0), axis=0)
+    answer = heads if evaluated == "last" else np.where(executed, 0, heads)
+    return np.asarray(flops(cost.embedding, distinct, convention)[column] + gates + ran + answer)
 
 
 def _check_known(exit_layers: Sequence[int], cost: ModelCost) -> None:

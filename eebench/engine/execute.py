@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from eebench.about import note_about
 from eebench.artifacts import checksum, read_json, write_json
+from eebench.backbones.base import Backbone
 from eebench.backbones.checkpoints import load_backbone, skeleton_backbone
 from eebench.backbones.tokens import Encoded, load_tokenizer
 from eebench.errors import DamagedError, DivergedError, UserError
 from eebench.methods.base import Needed
 from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.plan import Job
+from eebench.slender import conform
 from eebench.store import Run, Store
 from eebench.tasks.splits import HELD_OUT, Split, hold_out
 from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
@@ -46,6 +49,7 @@ class Executor:
         """The trained run of `job`: made now, continued, or found done. Two processes do the work once."""
         run = self.run(job)
         with run.lock():
+            note_about(run.directory, job)  # in runs as well that were trained before there was such a file
             if not run.is_done():
                 run.describe()
                 self._train(job, run, on_step)
@@ -55,16 +59,14 @@ class Executor:
         """The trace of `job` on `split`; a damaged trace or run is noticed by its checksum and made again."""
         run = self.ensure_trained(job, on_step)
         with run.lock():
-            trace = read_trace(run.directory, split)
+            trace = read_trace(run.directory, split, job.variant)
             if trace is None:
                 trace = self._trace(job, run, split, on_step)
         return trace
 
     def model(self, job: Job) -> MultiExitModel:
         """The trained model of a finished run, on the executor's device."""
-        model = build(job)
-        load_weights(model, self.run(job).weights())
-        return model.to(self.device)
+        return trained(job, self.run(job).weights()).to(self.device)
 
     def examples(self, job: Job, split: str) -> Examples:
         """A split, tokenised by the job's backbone; "holdout" is the slice of train that the job holds out."""
@@ -108,13 +110,7 @@ class Executor:
 
     def _needed(self, job: Job) -> Needed:
         weights = self._sound_weights(job)
-
-        def model() -> MultiExitModel:
-            built = build(job)
-            load_weights(built, weights)
-            return built.eval()
-
-        return Needed(weights, model)
+        return Needed(weights, lambda: trained(job, weights).eval())
 
     def _sound_weights(self, job: Job) -> dict[str, torch.Tensor]:
         run = self.ensure_trained(job)
@@ -142,6 +138,7 @@ class Executor:
         except DamagedError:
             run.reset()
             run.describe()
+            note_about(run.directory, job)
             self._train(job, run, on_step)
             model = self.model(job)
         examples = self.examples(job, split)
@@ -149,7 +146,7 @@ class Executor:
         if not bool(torch.isfinite(trace.logits).all()):
             run.reset()  # a model that answers NaN is no success to be found again
             raise DivergedError(f"the trained model's answers are not finite; {CALMER}.")
-        write_trace(run.directory, split, trace)
+        write_trace(run.directory, split, trace, job.variant)
         return trace
 
 
@@ -163,35 +160,48 @@ def training_rows(job: Job) -> tuple[Split, Split | None]:
 
 def build(job: Job) -> MultiExitModel:
     """The job's model before training, from the pretrained backbone."""
+    return job.method.build(pretrained(job), job.task.classes, job.options)
+
+
+def trained(job: Job, weights: dict[str, torch.Tensor]) -> MultiExitModel:
+    """The job's model as training leaves it, with those weights and the shapes they have."""
+    model = job.method.finished(pretrained(job), job.task.classes, job.options)
+    conform(model, weights)
+    load_weights(model, weights)
+    return model
+
+
+def pretrained(job: Job) -> Backbone:
+    """The job's backbone, cut to the layers that its method keeps."""
     full = load_backbone(job.backbone)
     kept = job.method.depth(job.options, full.depth)
-    backbone = full if kept == full.depth else load_backbone(job.backbone, kept)
-    return job.method.build(backbone, job.task.classes, job.options)
+    return full if kept == full.depth else load_backbone(job.backbone, kept)
 
 
 def build_skeleton(job: Job) -> MultiExitModel:
-    """The job's model without weights (meta device), for counting."""
+    """The job's trained model without weights (meta device), for counting."""
     depth = skeleton_backbone(job.backbone).depth
     backbone = skeleton_backbone(job.backbone, job.method.depth(job.options, depth))
     with torch.device("meta"):
-        return job.method.build(backbone, job.task.classes, job.options)
+        return job.method.finished(backbone, job.task.classes, job.options)
 
 
-def trace_paths(directory: Path, split: str) -> tuple[Path, Path]:
+def trace_paths(directory: Path, split: str, variant: str = "") -> tuple[Path, Path]:
     """The trace's tensors and the small file with its checksum."""
-    return directory / f"trace-{split}.safetensors", directory / f"trace-{split}.json"
+    name = f"trace-{split};{variant}" if variant else f"trace-{split}"
+    return directory / f"{name}.safetensors", directory / f"{name}.json"
 
 
-def write_trace(directory: Path, split: str, trace: Trace) -> None:
+def write_trace(directory: Path, split: str, trace: Trace, variant: str = "") -> None:
     """Stores a trace and then its checksum."""
-    path, note = trace_paths(directory, split)
+    path, note = trace_paths(directory, split, variant)
     save_trace(path, trace, {"split": split})
     write_json(note, {"sha256": checksum(path), "version": TRACE_VERSION})
 
 
-def read_trace(directory: Path, split: str) -> Trace | None:
+def read_trace(directory: Path, split: str, variant: str = "") -> Trace | None:
     """The stored trace, or None when there is none or it does not match its checksum."""
-    path, note = trace_paths(directory, split)
+    path, note = trace_paths(directory, split, variant)
     if not (path.exists() and note.exists()):
         return None
     try:

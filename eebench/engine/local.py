@@ -56,17 +56,17 @@ def run_plan(
     Returns one outcome per cell, in the plan's order.
     """
     failures: dict[str, str] = {}
-    shown = {cell.job.spec.key for cell in plan.cells if cell.job is not None}
+    shown = {cell.job.key for cell in plan.cells if cell.job is not None}
     traces: dict[str, dict[str, Trace]] = {}
     for number, job in enumerate(plan.jobs, start=1):
-        blocked = [needed for needed in job.needs.values() if needed.spec.key in failures]
+        blocked = [needed for needed in job.needs.values() if needed.key in failures]
         if blocked:
-            failures[job.spec.key] = f"skipped: it needs {blocked[0].title}, which failed"
+            failures[job.key] = f"skipped: it needs {blocked[0].title}, which failed"
             continue
         reporter.started(job, number, len(plan.jobs))
         with _recorded(job, executor, reporter, failures):
-            if job.spec.key in shown:
-                traces[job.spec.key] = {
+            if job.key in shown:
+                traces[job.key] = {
                     split: executor.ensure_trace(job, split, reporter.step) for split in splits
                 }
             else:
@@ -82,7 +82,7 @@ def _recorded(job: Job, executor: Executor, reporter: Reporter, failures: dict[s
     except Exception as error:  # noqa: BLE001
         reason = str(error) if isinstance(error, EebenchError) else f"{type(error).__name__}: {error}"
         reason = " ".join(reason.split())
-        failures[job.spec.key] = reason
+        failures[job.key] = reason
         reporter.failed(job, reason)
         _note_failure(executor, job, reason)
 
@@ -97,7 +97,7 @@ def _note_failure(executor: Executor, job: Job, reason: str) -> None:
 def _outcome(cell: Cell, failures: dict[str, str], traces: dict[str, dict[str, Trace]]) -> Outcome:
     if cell.job is None:
         return Outcome(cell, "failed", cell.problem)
-    key = cell.job.spec.key
+    key = cell.job.key
     if key in failures:
         reason = failures[key]
         status = "skipped" if reason.startswith("skipped: ") else "failed"

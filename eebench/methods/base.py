@@ -50,6 +50,8 @@ class Method(ABC):
     default_rule: ClassVar[str]
     options_type: ClassVar[type[TrainingOptions]] = TrainingOptions
     regression: ClassVar[bool] = True
+    inference: ClassVar[frozenset[str]] = frozenset()
+    """Options that change what a trained model does and not how it is trained: no part of a run's identity."""
 
     @property
     def recipe(self) -> str:
@@ -80,6 +82,13 @@ class Method(ABC):
         """The backbone with this method's parts added."""
         layers = self.exit_layers(options, backbone.depth)
         return MultiExitModel(backbone, exit_heads(backbone, classes, options.head, layers))
+
+    def finished(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
+        """The model as training leaves it, where stages change its structure (pruning); the weights are set later."""
+        return self.build(backbone, classes, options)
+
+    def check(self, options: TrainingOptions, skeleton: Callable[[], Backbone]) -> None:
+        """Raises UserError when the options do not fit the backbone, here without weights, before anything trains."""
 
     def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
         """Gives the model what `needs` asked for, by role, before training: weights to start from, teachers."""

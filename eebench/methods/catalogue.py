@@ -8,20 +8,33 @@ from importlib.metadata import EntryPoint, entry_points
 from eebench.errors import RunError, UnknownName
 from eebench.methods.base import Method
 from eebench.methods.berxit import Berxit
+from eebench.methods.cascade import Cascade, FirstKFold
+from eebench.methods.cost_eff import Costeff
+from eebench.methods.cost_eff_assistant import CosteffAssistant
+from eebench.methods.csdbert import Csdbert
 from eebench.methods.deebert import Deebert
+from eebench.methods.distilbert import Distilbert
 from eebench.methods.elasticbert import Elasticbert
 from eebench.methods.fastbert import Fastbert, FastbertGa
 from eebench.methods.finetune import Finetune, FirstK
 from eebench.methods.gaml import Gaml, Mutual
+from eebench.methods.head_pruning import HeadPruning
 from eebench.methods.joint import Joint, Pabee, ShallowDeep
+from eebench.methods.layerdrop import Layerdrop
 from eebench.methods.leebert import Leebert
+from eebench.methods.pairwise import Pairwise
 from eebench.methods.pcee import Pcee
+from eebench.methods.pkd import Pkd
+from eebench.methods.smartbert import Smartbert
+from eebench.methods.theseus import Theseus
+from eebench.methods.tinybert import Tinybert
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Stage
 
 BUILT_IN: tuple[type[Method], ...] = (
     Finetune, FirstK, Joint, Deebert, ShallowDeep, Pabee, Pcee, Fastbert, FastbertGa, Elasticbert, Berxit,
-    Leebert, Mutual, Gaml,
+    Leebert, Mutual, Gaml, Pairwise, Smartbert, Csdbert, Distilbert, Pkd, Tinybert,
+    Layerdrop, Theseus, HeadPruning, Cascade, FirstKFold, CosteffAssistant, Costeff,
 )  # fmt: skip
 ENTRY_POINTS = "eebench.methods"
 

@@ -69,7 +69,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Line:
-    """What `_draw_line` draws: the column of x, the entry in the legend, the look, whether seeds show."""
+    """What `draw_line` draws: the column of x, the entry in the legend, the look, whether seeds show."""
 
     x: str
     label: str
@@ -93,14 +93,18 @@ def looks(methods: Mapping[str, Shown]) -> dict[str, Look]:
     """
     curves = [name for name, method in methods.items() if not method.static]
     singles = [name for name, method in methods.items() if method.static]
-    return {
-        name: Look(
-            COLOURS[index % len(COLOURS)],
-            MARKERS[index % len(MARKERS)],
-            DASHES[index // len(COLOURS) % len(DASHES)],
-        )
-        for index, name in enumerate(curves)
-    } | {name: Look(INK, MARKERS[index % len(MARKERS)], "none") for index, name in enumerate(singles)}
+    return {name: curve_look(index) for index, name in enumerate(curves)} | {
+        name: Look(INK, MARKERS[index % len(MARKERS)], "none") for index, name in enumerate(singles)
+    }
+
+
+def curve_look(index: int) -> Look:
+    """The look of a figure's curve by its place."""
+    return Look(
+        COLOURS[index % len(COLOURS)],
+        MARKERS[index % len(MARKERS)],
+        DASHES[index // len(COLOURS) % len(DASHES)],
+    )
 
 
 def front_svg(points: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption) -> bytes:
@@ -113,8 +117,8 @@ def front_svg(points: pd.DataFrame, methods: Mapping[str, Shown], caption: Capti
     known = known.assign(cost=known["flops_per_sample"].astype("float64"))
     unit, name = _unit(float(known["cost"].max()))
     known = known.assign(cost=known["cost"] / unit, score=100 * known["score_mean"])
-    with _style():
-        figure, axes = _canvas(known["method"].nunique())
+    with style():
+        figure, axes = canvas(known["method"].nunique())
         appearance = looks(methods)
         curves = [
             (methods[str(name)], curve.sort_values("cost"))
@@ -126,12 +130,12 @@ def front_svg(points: pd.DataFrame, methods: Mapping[str, Shown], caption: Capti
                 _draw_single(axes, curve, method, appearance[method.name])
             else:
                 line = Line("cost", f"{method.title}, {method.rule}", appearance[method.name], banded)
-                _draw_line(axes, curve, line)
+                draw_line(axes, curve, line)
         _draw_front(axes, known)
         axes.set_xlabel(f"FLOPs per sample ({name}, {plain(caption.convention)})")
-        _label_scores(axes, caption)
+        label_scores(axes, caption)
         _add_speedup_axis(axes, known)
-        return _finish(figure, axes)
+        return finish(figure, axes)
 
 
 def layers_svg(exits: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption) -> bytes:
@@ -144,23 +148,23 @@ def layers_svg(exits: pd.DataFrame, methods: Mapping[str, Shown], caption: Capti
     multiple = [name for name in methods if name != FULL_MODEL and len(curves.get(name, ())) > 1]
     if not multiple:
         return b""
-    with _style():
-        figure, axes = _canvas(len(multiple))
+    with style():
+        figure, axes = canvas(len(multiple))
         appearance = looks(methods)
         for name in multiple:
             banded = len(multiple) <= MOST_BANDS
-            _draw_line(axes, curves[name], Line("exit", methods[name].title, appearance[name], banded))
+            draw_line(axes, curves[name], Line("exit", methods[name].title, appearance[name], banded))
         if FULL_MODEL in curves:
             level, label = float(curves[FULL_MODEL]["score"].iloc[-1]), f"{methods[FULL_MODEL].title} (full)"
-            axes.axhline(level, color=INK, linestyle=LONG_DASHES, linewidth=1.3, label=_label(label))
+            axes.axhline(level, color=INK, linestyle=LONG_DASHES, linewidth=1.3, label=short_label(label))
         axes.set_xlabel("exit (after layer)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=13, integer=True))
-        _label_scores(axes, caption)
-        return _finish(figure, axes)
+        label_scores(axes, caption)
+        return finish(figure, axes)
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """The library's defaults and `STYLE`; the user's settings come back afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -169,7 +173,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _canvas(entries: int) -> tuple[Figure, Axes]:
+def canvas(entries: int) -> tuple[Figure, Axes]:
     """A figure with room for a legend of so many lines at its right."""
     figure = Figure(figsize=(8.6, max(4.6, 1.2 + 0.21 * entries)), layout="constrained")
     FigureCanvasSVG(figure)
@@ -178,9 +182,9 @@ def _canvas(entries: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw_line(axes: Axes, curve: pd.DataFrame, line: Line) -> None:
+def draw_line(axes: Axes, curve: pd.DataFrame, line: Line) -> None:
     """One dynamic method, with its spread over seeds as a band; rows of `curve` are in the order of x."""
-    x, score, spread = _numbers(curve, line.x), _numbers(curve, "score"), 100 * _numbers(curve, "score_std")
+    x, score, spread = numbers(curve, line.x), numbers(curve, "score"), 100 * numbers(curve, "score_std")
     colour = line.look.colour
     if line.banded and np.isfinite(spread).any():
         axes.fill_between(x, score - spread, score + spread, color=colour, alpha=0.13, linewidth=0)
@@ -192,7 +196,7 @@ def _draw_line(axes: Axes, curve: pd.DataFrame, line: Line) -> None:
         linestyle=line.look.dashes,
         markeredgecolor="white",
         markeredgewidth=0.5,
-        label=_label(line.label),
+        label=short_label(line.label),
         zorder=3,
     )
 
@@ -200,9 +204,9 @@ def _draw_line(axes: Axes, curve: pd.DataFrame, line: Line) -> None:
 def _draw_single(axes: Axes, point: pd.DataFrame, method: Shown, look: Look) -> None:
     """One static method: a hollow marker, with its spread over seeds as a bar."""
     cost, score, spread = (
-        _numbers(point, "cost"),
-        _numbers(point, "score"),
-        100 * _numbers(point, "score_std"),
+        numbers(point, "cost"),
+        numbers(point, "score"),
+        100 * numbers(point, "score_std"),
     )
     if np.isfinite(spread).any():
         axes.errorbar(cost, score, yerr=spread, fmt="none", ecolor=look.colour, elinewidth=1.1, capsize=2.5)
@@ -215,14 +219,14 @@ def _draw_single(axes: Axes, point: pd.DataFrame, method: Shown, look: Look) -> 
         markersize=8.5,
         markerfacecolor="white",
         markeredgewidth=1.6,
-        label=_label(method.title),
+        label=short_label(method.title),
         zorder=4,
     )
 
 
 def _draw_front(axes: Axes, points: pd.DataFrame) -> None:
     """The best score at each cost or less, over everything in the figure."""
-    cost, score = _numbers(points, "cost"), _numbers(points, "score")
+    cost, score = numbers(points, "cost"), numbers(points, "score")
     mask = pareto_front(cost, score)
     order = np.argsort(cost[mask])
     axes.plot(
@@ -257,14 +261,14 @@ def _add_speedup_axis(axes: Axes, points: pd.DataFrame) -> None:
     above.set_xlabel("speed-up in FLOPs")
 
 
-def _label_scores(axes: Axes, caption: Caption) -> None:
+def label_scores(axes: Axes, caption: Caption) -> None:
     """Title and y axis."""
-    axes.set_title(_label(caption.title, 80), loc="left")
-    axes.set_ylabel(_label(f"{caption.metric} (%)"))
+    axes.set_title(short_label(caption.title, 80), loc="left")
+    axes.set_ylabel(short_label(f"{caption.metric} (%)"))
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
 
 
-def _finish(figure: Figure, axes: Axes) -> bytes:
+def finish(figure: Figure, axes: Axes) -> bytes:
     """Legend at the right, then the SVG; no date or version, which would change bytes and say nothing."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, handlelength=2.6)
@@ -278,7 +282,7 @@ def _tidy(svg: bytes) -> bytes:
     return b"\n".join(line.rstrip() for line in svg.splitlines()) + b"\n"
 
 
-def _label(text: str, length: int = LABEL_LENGTH) -> str:
+def short_label(text: str, length: int = LABEL_LENGTH) -> str:
     """Text for a figure: one line, not too long; matplotlib hides labels that begin with an underscore."""
     line = plain(text)
     short = line if len(line) <= length else line[: length - 1] + "…"
@@ -290,6 +294,6 @@ def _unit(largest: float) -> tuple[float, str]:
     return (1e9, "GFLOP") if largest >= 1e10 else (1e6, "MFLOP")
 
 
-def _numbers(table: pd.DataFrame, column: str) -> Any:
+def numbers(table: pd.DataFrame, column: str) -> Any:
     """A column as a float array, missing values as NaN."""
     return table[column].to_numpy(dtype="float64", na_value=float("nan"))

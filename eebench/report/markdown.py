@@ -49,6 +49,12 @@ def percent_with_spread(mean: float, std: float) -> str:
     return percent(mean) if pd.isna(std) else f"{percent(mean)} ± {percent(std)}"
 
 
+def signed(difference: float) -> str:
+    """A difference of scores in points of percent: 0.0123 -> "+1.2"."""
+    text = percent(difference)
+    return f"+{text}" if not pd.isna(difference) and float(text) > 0 else text
+
+
 def times(speedup: float) -> str:
     """A speed-up: 1.954 -> "1.95x"."""
     return MISSING if pd.isna(speedup) else f"{speedup:.2f}x"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +13,15 @@ from eebench.errors import StorageError
 from eebench.report import tables
 from eebench.report.definitions import BLIND, DEFINITIONS, PROTOCOLS
 from eebench.report.figures import Caption, front_svg, layers_svg
+from eebench.report.files import FigureFile, free_path
 from eebench.report.markdown import escape, plain, table
 from eebench.report.published import WHY, published_tables
+from eebench.report.sections import Rendered, render_sections
 from eebench.report.selection import Shown, apart, default_points, distinguish, mapping, shown_methods
+from eebench.report.training_cost import steptime_section
 from eebench.results import Results, read_results, write_if_changed
 
-FIGURE_NAMES = ("front-*.svg", "layers-*.svg")
+FIGURE_NAMES = ("front-*.svg", "layers-*.svg", "section-*.svg")
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,18 @@ class FileChange:
 
 
 @dataclass(frozen=True)
-class FigureFile:
-    """A figure in memory: its path below the results folder, what it shows, its bytes."""
-
-    path: str
-    alt: str
-    svg: bytes
-
-
-@dataclass(frozen=True)
 class Page:
-    """What every section is made from; `held` are the points that choose settings and are not shown."""
+    """What every section is made from; `held` are the points that choose settings and are not shown.
+
+    `extra` are the sections that the suite itself asked for.
+    """
 
     results: Results
     held: pd.DataFrame
     methods: dict[str, Shown]
     fronts: list[FigureFile]
     layers: list[FigureFile]
+    extra: list[Rendered]
 
 
 def render_report(folder: Path) -> list[Path]:
@@ -76,17 +73,11 @@ def page_files(results: Results) -> dict[str, bytes]:
     split, held = apart(distinguish(results))
     methods = shown_methods(split)
     fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
-    page = Page(split, held, methods, fronts, layers)
+    extra = render_sections(split, held, methods)
+    page = Page(split, held, methods, fronts, layers, extra)
     files = {"README.md": "\n".join(_page_lines(page)).encode()}
-    return files | {figure.path: figure.svg for figure in [*fronts, *layers]}
-
-
-def slug(text: str) -> str:
-    """Text as a part of a file name: letters, digits, dot, dash and underscore, at most 60 of them.
-
-    Example: ``slug("google/electra base")`` is ``google-electra-base``.
-    """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:60] or "unnamed"
+    figures = [*fronts, *layers, *(figure for section in extra for figure in section.figures)]
+    return files | {figure.path: figure.svg for figure in figures}
 
 
 def _front_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFile]:
@@ -98,7 +89,7 @@ def _front_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFi
         caption = Caption(*_words(task, backbone, first), str(first["convention"].iloc[0]))
         if not (first["flops_per_sample"].notna() & first["score_mean"].notna()).any():
             continue
-        path = _free_path("front", task, backbone, files)
+        path = free_path(("front", task, backbone), (file.path for file in files))
         alt = f"Score against cost: {task}, {backbone}"
         files.append(FigureFile(path, alt, front_svg(first, methods, caption)))
     return files
@@ -112,7 +103,7 @@ def _layer_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFi
         first = _first(part, "split", "metric")
         svg = layers_svg(first, methods, Caption(*_words(task, backbone, first)))
         if svg:
-            path = _free_path("layers", task, backbone, files)
+            path = free_path(("layers", task, backbone), (file.path for file in files))
             files.append(FigureFile(path, f"Score by exit: {task}, {backbone}", svg))
     return files
 
@@ -133,15 +124,6 @@ def _first(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 def _words(task: str, backbone: str, rows: pd.DataFrame) -> tuple[str, str]:
     """Title and metric of a figure."""
     return f"{task}, {backbone}", f"{rows['metric'].iloc[0]} on {rows['split'].iloc[0]}"
-
-
-def _free_path(kind: str, task: str, backbone: str, taken: Sequence[FigureFile]) -> str:
-    """The path of a figure; two names that become one (``a/b`` and ``a-b``) are told apart by a number."""
-    stem = f"figures/{kind}-{slug(task)}-{slug(backbone)}"
-    # Some file systems do not tell upper case from lower.
-    used = {figure.path.casefold() for figure in taken}
-    candidates = [f"{stem}.svg", *(f"{stem}-{number}.svg" for number in range(2, len(taken) + 3))]
-    return next(path for path in candidates if path.casefold() not in used)
 
 
 def _remove_stale(folder: Path, current: set[str]) -> list[FileChange]:
@@ -169,10 +151,12 @@ def _page_lines(page: Page) -> Iterator[str]:
         ("Methods", [tables.methods_table(page.methods)] if page.methods else []),
         ("Score at twice the speed", _speedup_section(page)),
         ("Published numbers beside ours", _published_section(page)),
-        ("Score against cost", map(_image, page.fronts)),
+        *((escape(section.title), section.blocks) for section in page.extra),
+        ("Score against cost", (figure.image for figure in page.fronts)),
         ("Summary of the curves", _summary_section(page)),
         ("Score by exit", _exits_section(page)),
         ("Cost of the components", _cost_section(page)),
+        ("Training cost", steptime_section(page.results.folder)),
         ("Runs without a result", [_failures(page)]),
         ("What the numbers mean", ["\n".join(f"- {line}" for line in _definitions(page))]),
     ]
@@ -274,7 +258,7 @@ def _summary_section(page: Page) -> Iterator[str]:
 
 def _exits_section(page: Page) -> Iterator[str]:
     """The figures, then one table per task, backbone, split and metric."""
-    yield from map(_image, page.layers)
+    yield from (figure.image for figure in page.layers)
     groups = page.results.exits.groupby(["task", "backbone", "split", "metric"], sort=False)
     for (task, backbone, split, metric), part in groups:
         yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric)})"
@@ -291,8 +275,3 @@ def _cost_section(page: Page) -> Iterator[str]:
 def _failures(page: Page) -> str:
     """The cells without a result, or the statement that there are none."""
     return tables.failures_table(page.results.runs) or f"None: all {len(page.results.runs)} runs have one."
-
-
-def _image(figure: FigureFile) -> str:
-    """A figure on the page."""
-    return f"![{escape(figure.alt)}]({figure.path})"

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from eebench.cost.conventions import convention
 from eebench.cost.operations import ModelCost, Operations, Polynomial
-from eebench.cost.paths import full_flops, path_flops
+from eebench.cost.paths import full_flops, path_flops, skipping_flops
 from eebench.errors import ModelError
 
 
@@ -70,3 +72,39 @@ def test_no_exits_give_no_rows():
 def test_unknown_exit_is_named(evaluated: str):
     with pytest.raises(ModelError, match=r"no cost for an exit after layer 4; .* after layers 1, 2, 3"):
         path_flops(COST, (1, 4), LENGTHS, convention("layers"), evaluated)
+
+
+def test_a_step_of_the_similarity_is_paid_at_every_exit_that_asks():
+    cost = replace(COST, extras={"similarity": Operations(matmul=Polynomial(c2=5))})
+    plain = path_flops(cost, (1, 2, 3), np.array([3]), convention("full_2mac"), "last")
+    asked = path_flops(cost, (1, 2, 3), np.array([3]), convention("full_2mac"), "last", compared=True)
+    # Asked at the first two exits, never at the last: 2 x 5 x 3^2 each.
+    assert (asked - plain).tolist() == [[90], [180], [180]]
+
+
+GATES = {"gate_1": constant(7), "gate_2": constant(8), "gate_3": constant(9)}
+
+
+def test_gates_are_paid_on_every_path():
+    gated = path_flops(replace(COST, extras=GATES), (1, 2, 3), LENGTHS, convention("linear_mac"), "all")
+    assert (gated - path_flops(COST, (1, 2, 3), LENGTHS, convention("linear_mac"), "all")).tolist() == [
+        [7, 7], [15, 15], [24, 24],
+    ]  # fmt: skip
+
+
+def test_skipped_layers_cost_their_gate_alone():
+    # Three samples of 5, 1 and 5 tokens: all layers run; only the second; none.
+    executed = np.array([[True, False, False], [True, True, False], [True, False, False]])
+    cost, lengths = replace(COST, extras=GATES), np.array([5, 1, 5])
+    every = skipping_flops(cost, executed, lengths, convention("linear_mac"), "all")
+    # Embedding 1000, gates 7, 8, 9, layers 10 n, 20 n, 30 n, heads 1, 2, 4. The last exit answers in any case.
+    assert every[2].tolist() == [1000 + 24 + 300 + 7, 1000 + 24 + 20 + 2 + 4, 1000 + 24 + 4]
+    assert every[1].tolist()[:2] == [1000 + 15 + 150 + 3, 1000 + 15 + 20 + 2]
+    assert (
+        every[:, 0].tolist()
+        == path_flops(cost, (1, 2, 3), np.array([5]), convention("linear_mac"), "all")[:, 0].tolist()
+    )
+    one = skipping_flops(cost, executed, lengths, convention("linear_mac"), "last")
+    assert one[2].tolist() == [1000 + 24 + 300 + 4, 1000 + 24 + 20 + 4, 1000 + 24 + 4]
+    layers = skipping_flops(cost, executed, lengths, convention("layers"), "all")
+    assert layers[2].tolist() == [3, 1, 0]

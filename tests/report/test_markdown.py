@@ -14,6 +14,7 @@ from eebench.report.markdown import (
     percent,
     percent_with_spread,
     plain,
+    signed,
     table,
     times,
 )
@@ -85,3 +86,11 @@ class TestNumbers:
 
     def test_count(self):
         assert [count(n) for n in (109_483_778, 66_955, 512)] == ["109.5M", "67.0k", "512"]
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"),
+    [(0.0123, "+1.2"), (-0.0123, "-1.2"), (0.0001, "0.0"), (-0.0001, "0.0"), (NAN, "-")],
+)
+def test_differences_have_a_sign(difference: float, text: str):
+    assert signed(difference) == text

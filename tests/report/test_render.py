@@ -11,7 +11,6 @@ import pytest
 
 from eebench.errors import DataError
 from eebench.report import render_report, update_report
-from eebench.report.render import slug
 from eebench.results import SCHEMAS, read_results, write_results
 
 EXPECTED = Path(__file__).parent / "golden" / "README.md"
@@ -152,20 +151,6 @@ def test_a_folder_without_results_says_what_to_type(tmp_path: Path):
     with pytest.raises(DataError, match="eebench sweep --suite quickstart"):
         render_report(tmp_path / "quickstart")
     assert not (tmp_path / "quickstart").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("google/electra base", "google-electra-base"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("SST-2", "SST-2"),
-        ("<>", "unnamed"),
-        ("é" * 3 + "x" * 100, "x" * 60),
-    ],
-)
-def test_slug(text: str, name: str):
-    assert slug(text) == name
 
 
 def blind(folder: Path) -> None:

@@ -1,0 +1,83 @@
+"""From a section of a suite to its part of the page; every kind is drawn by the file of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from eebench.errors import DataError
+from eebench.report.files import FigureFile, free_path
+from eebench.report.markdown import escape
+from eebench.report.sections.comparison import comparison
+from eebench.report.sections.ground import Block, Drawing, Ground, grounds
+from eebench.report.sections.histogram import histogram
+from eebench.report.sections.overthinking import overthinking
+from eebench.report.sections.pairs import pairs
+from eebench.report.sections.sensitivity import sensitivity
+from eebench.report.sections.strategies import strategies
+from eebench.report.sections.training_steps import training_steps
+from eebench.report.selection import Shown
+from eebench.results import Results
+from eebench.sections import Section, read_sections
+
+# Each renderer takes its own kind of section.
+RENDERERS: Mapping[str, Callable[[Any, Ground], Iterator[Block]]] = {
+    "pairs": pairs,
+    "histogram": histogram,
+    "sensitivity": sensitivity,
+    "training-steps": training_steps,
+    "strategies": strategies,
+    "overthinking": overthinking,
+    "comparison": comparison,
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A section of the page: its title, its blocks of Markdown, and the figures they show."""
+
+    title: str
+    blocks: list[str]
+    figures: list[FigureFile]
+
+
+def render_sections(results: Results, held: pd.DataFrame, methods: Mapping[str, Shown]) -> list[Rendered]:
+    """The sections that the provenance asks for, in its order; takes results without the rows of `held`.
+
+    Raises DataError when the provenance holds something that is no section.
+    """
+    asked = results.provenance.get("sections") or []
+    try:
+        sections = read_sections(asked)
+    except (ValidationError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        way_out = f"`eebench sweep --suite {results.folder.name}` writes it"
+        raise DataError(f"{results.folder / 'provenance.json'}: sections: {reason}; {way_out}") from error
+    found = list(grounds(results, held, methods))
+    return [_render(number, section, found) for number, section in enumerate(sections, start=1)]
+
+
+def _render(number: int, section: Section, found: list[Ground]) -> Rendered:
+    """One section, backbone after backbone."""
+    blocks: list[str] = []
+    figures: list[FigureFile] = []
+    for ground in found:
+        if len(found) > 1:
+            blocks.append(f"### {escape(ground.backbone)}")
+        drawn = list(RENDERERS[section.kind](section, ground))
+        for block in drawn:
+            if isinstance(block, Drawing):
+                names = (f"section-{number}-{section.kind}", block.task, ground.backbone)
+                path = free_path(names, (figure.path for figure in figures))
+                figures.append(FigureFile(path, block.alt, block.svg))
+            blocks.append(figures[-1].image if isinstance(block, Drawing) else block)
+        if not drawn:
+            blocks.append("Nothing to show: the results have no number that this section is about.")
+        missing = list(ground.without_result(section))
+        if missing:
+            blocks.append(f"Without a result: {', '.join(map(escape, missing))}.")
+    return Rendered(section.shown_title, blocks, figures)

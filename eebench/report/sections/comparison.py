@@ -1,0 +1,66 @@
+"""Methods beside a control: what is left of a difference when both are trained from the same seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from eebench.report.figures import Caption, layers_svg
+from eebench.report.markdown import MISSING, escape, percent, percent_with_spread, signed, table, times
+from eebench.report.sections.ground import Block, Drawing, Ground, Spread
+from eebench.sections import ComparisonSection
+
+MEANING = (
+    "Mean over exits: of each seed's own scores on dev, then over seeds. The difference is to the control's run with "
+    "the same seed, with its standard deviation over the seeds that both have."
+)
+
+
+def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
+    """Per task a row per method, the control first, and their scores by exit."""
+    shown = False
+    for task in ground.tasks(section):
+        labels = [label for label in section.labels if len(ground.exit_rows(label, task))]
+        if not labels:
+            continue
+        shown = True
+        headers = [f"{escape(task)}: method", "mean over exits", "difference", "seeds", "at twice the speed",
+                   "speed-up", "last exit"]  # fmt: skip
+        yield table(headers, [_row(section, ground, task, label) for label in labels])
+        names = ground.exits["base"].isin(labels) & (ground.exits["task"] == task)
+        caption = Caption(f"{task}, {ground.backbone}", ground.metric(task))
+        svg = layers_svg(ground.exits[names], ground.methods, caption)
+        if svg:
+            yield Drawing(task, f"Score by exit beside the control: {task}, {ground.backbone}", svg)
+    if shown:
+        yield MEANING
+
+
+def _row(section: ComparisonSection, ground: Ground, task: str, label: str) -> list[str]:
+    """One method beside the control."""
+    mean, point = ground.mean_over_exits(label, task), ground.operating(label, task)
+    score, last = Spread.read(point), ground.last_exit(label, task)
+    control = label == section.control
+    paired = Spread() if control else difference(ground, task, label, section.control)
+    return [
+        escape(ground.title(label)),
+        percent_with_spread(mean.mean, mean.std),
+        "control" if control else _signed(paired),
+        str(mean.seeds if control else paired.seeds),
+        percent_with_spread(score.mean, score.std),
+        MISSING if point is None else times(point["speedup_flops"]),
+        percent_with_spread(last.mean, last.std),
+    ]
+
+
+def difference(ground: Ground, task: str, label: str, control: str) -> Spread:
+    """The mean over exits of a label minus the control's, seed by seed, over the seeds that both have."""
+    ours, theirs = ground.seed_means(label, task), ground.seed_means(control, task)
+    return Spread.of(ours[seed] - theirs[seed] for seed in ours if seed in theirs)
+
+
+def _signed(paired: Spread) -> str:
+    """A difference with its deviation."""
+    if not paired.seeds:
+        return MISSING
+    return signed(paired.mean) + ("" if math.isnan(paired.std) else f" ± {percent(paired.std)}")

@@ -1,0 +1,201 @@
+"""What sections are drawn from: the results of one backbone, asked for by the labels of the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from eebench.report.selection import Shown, mapping, operating_point
+from eebench.results import Results
+from eebench.sections import Section
+from eebench.stats import mean_and_std
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds with its standard deviation; NaN where there is none, as for the deviation of one seed."""
+
+    mean: float = float("nan")
+    std: float = float("nan")
+    seeds: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Of one value per seed."""
+        found = list(values)
+        if not found:
+            return cls()
+        mean, std = mean_and_std(found)
+        return cls(mean, float("nan") if std is None else std, len(found))
+
+    @classmethod
+    def read(cls, row: pd.Series[Any] | None) -> Spread:
+        """Of a row of the results that is averaged already."""
+        if row is None:
+            return cls()
+        return cls(float(row["score_mean"]), float(row["score_std"]), int(row["seeds"]))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of a section: the task it is of, what it shows, its bytes."""
+
+    task: str
+    alt: str
+    svg: bytes
+
+
+Block = str | Drawing
+"""A piece of Markdown, or a figure."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The results of one backbone on the split shown, under one convention.
+
+    The rows are those of `distinguish`: their label is in the column ``base``. `held` are the points that choose
+    settings, empty when those shown do; `about` is what the provenance says of each label.
+    """
+
+    backbone: str
+    points: pd.DataFrame
+    held: pd.DataFrame
+    exits: pd.DataFrame
+    runs: pd.DataFrame
+    histograms: pd.DataFrame
+    methods: Mapping[str, Shown]
+    about: Mapping[str, Any]
+
+    def title(self, label: str) -> str:
+        """How the page calls a label."""
+        return str(mapping(self.about.get(label)).get("title") or label)
+
+    def method(self, label: str) -> str:
+        """The name of the method behind a label."""
+        return str(mapping(self.about.get(label)).get("method") or label)
+
+    def heading(self, label: str) -> str:
+        """How the page calls the method behind a label, whatever the label."""
+        return self.title(label).removesuffix(f" ({label})")
+
+    def option(self, label: str, task: str, key: str) -> Any:
+        """What an option was on a task: its own there, as a search chose it, or the method's; None if unknown.
+
+        Example: ``option("gaml", "cola", "head.pooling")``.
+        """
+        about = mapping(self.about.get(label))
+        chosen = mapping(mapping(mapping(about.get("chosen")).get(task)).get(self.backbone))
+        own = mapping(mapping(about.get("task_options")).get(task))
+        value: Any = {**mapping(about.get("options")), **own, **chosen}
+        for part in key.split("."):
+            value = mapping(value).get(part)
+        return value
+
+    def tasks(self, section: Section) -> list[str]:
+        """The tasks a section is about: its own, else those that any of its labels was to be run on."""
+        if section.tasks is not None:
+            return section.tasks
+        mine = self.runs[self.runs["base"].isin(section.labels)]
+        return list(dict.fromkeys(map(str, mine["task"])))
+
+    def metric(self, task: str) -> str:
+        """The metric of a task on the split shown, as figures name it."""
+        rows = self.exits[self.exits["task"] == task]
+        return f"{rows['metric'].iloc[0]} on {rows['split'].iloc[0]}" if len(rows) else "score"
+
+    def finished(self, label: str, task: str) -> pd.DataFrame:
+        """The runs of a label on a task that have a result, one row per seed."""
+        runs = of(self.runs, label, task)
+        return runs[runs["status"] == "ok"]
+
+    def exit_rows(self, label: str, task: str) -> pd.DataFrame:
+        """The scores of a label's exits on a task, shallow first."""
+        return of(self.exits, label, task).sort_values("exit")
+
+    def exit_score(self, label: str, task: str, layer: int) -> Spread:
+        """The score of the exit after `layer`."""
+        rows = self.exit_rows(label, task)
+        rows = rows[rows["exit"] == layer]
+        return Spread.read(rows.iloc[0] if len(rows) else None)
+
+    def last_exit(self, label: str, task: str) -> Spread:
+        """The score of the deepest exit."""
+        rows = self.exit_rows(label, task)
+        return Spread.read(rows.iloc[-1] if len(rows) else None)
+
+    def seed_means(self, label: str, task: str) -> dict[int, float]:
+        """The mean over exits of each seed that has one; folders written before there were such have none."""
+        runs = self.finished(label, task)
+        runs = runs[runs["exit_mean"].notna()]
+        return {int(seed): float(mean) for seed, mean in zip(runs["seed"], runs["exit_mean"], strict=True)}
+
+    def mean_over_exits(self, label: str, task: str) -> Spread:
+        """The mean over exits, with the spread over seeds where it is known."""
+        means = self.seed_means(label, task)
+        if means:
+            return Spread.of(means.values())
+        rows = self.exit_rows(label, task)
+        return (
+            Spread(float(rows["score_mean"].mean()), seeds=int(rows["seeds"].iloc[0]))
+            if len(rows)
+            else Spread()
+        )
+
+    def rules(self, label: str, task: str) -> list[str]:
+        """The rules swept for a label on a task."""
+        return list(dict.fromkeys(map(str, of(self.points, label, task)["rule"])))
+
+    def operating(self, label: str, task: str, rule: str | None = None) -> pd.Series[Any] | None:
+        """The operating point of a label on a task, under its default rule or another; None if it has none."""
+        points = of(self.points, label, task)
+        if points.empty:
+            return None
+        rule = rule or self.methods[str(points["method"].iloc[0])].rule
+        held = of(self.held, label, task)
+        curve, judges = points[points["rule"] == rule], held[held["rule"] == rule]
+        chosen = operating_point(curve if judges.empty else judges)
+        if chosen is None:
+            return None
+        shown = curve[curve["setting"] == chosen["setting"]]
+        return shown.iloc[0] if len(shown) else None
+
+    def without_result(self, section: Section) -> Iterator[str]:
+        """Every label and task of a section that was to be run and has no result."""
+        for label in section.labels:
+            planned = self.runs[self.runs["base"] == label]["task"].unique()
+            if not len(planned):
+                yield label
+            for task in self.tasks(section):
+                if task in planned and self.finished(label, task).empty:
+                    yield f"{label} on {task}"
+
+
+def of(rows: pd.DataFrame, label: str, task: str) -> pd.DataFrame:
+    """The rows of one label on one task."""
+    return rows[(rows["base"] == label) & (rows["task"] == task)]
+
+
+def grounds(results: Results, held: pd.DataFrame, methods: Mapping[str, Shown]) -> Iterator[Ground]:
+    """One ground per backbone, on its first split and convention; takes the result of `distinguish`."""
+    about = mapping(results.provenance.get("methods"))
+    histograms = results.histograms.assign(base=results.histograms["method"])
+    for backbone in dict.fromkeys(map(str, results.runs["backbone"])):
+        points, exits, judges, runs, counted = (
+            table[table["backbone"] == backbone]
+            for table in (results.points, results.exits, held, results.runs, histograms)
+        )
+        points = first(points, "split", "convention")
+        if len(points):
+            exits = exits[exits["split"] == points["split"].iloc[0]]
+            judges = judges[judges["convention"] == points["convention"].iloc[0]]
+        yield Ground(backbone, points, judges, exits, runs, counted, methods, about)
+
+
+def first(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The rows whose `columns` are those of the first row."""
+    for column in columns:
+        rows = rows[rows[column] == rows[column].iloc[0]] if len(rows) else rows
+    return rows

@@ -1,0 +1,105 @@
+"""How a quantity of every training step is distributed (layout of GAML-BERT, Fig. 3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from eebench.histograms import EDGES, Bin, percentile, share_below
+from eebench.report.figures import Caption
+from eebench.report.markdown import MISSING, escape, integer, table
+from eebench.report.sections.drawing import shares_svg
+from eebench.report.sections.ground import Block, Drawing, Ground, of
+from eebench.sections import HistogramSection
+
+AXES = {
+    "angle": "angle between the gradients (degrees)",
+    "c": "c, share of the gradient along the other",
+    "delta": "change from layer to layer",
+}
+GUIDES = {"angle": 90.0, "c": 0.0, "delta": 0.0}
+PERCENTILES = (0.05, 0.5, 0.95)
+
+NOTE = (
+    "Shares are in percent of the steps of all seeds. They are counted in bins: where a limit lies inside one, both "
+    "ends of what it can be are given, and percentiles spread the steps of a bin evenly."
+)
+REVERSED = (
+    "Reversed: steps with c < -(1 - alpha) / alpha, which soft alignment takes against the labels' gradient."
+)
+
+
+def histogram(section: HistogramSection, ground: Ground) -> Iterator[Block]:
+    """Per task a figure and what is in it as numbers."""
+    shown = False
+    for task in ground.tasks(section):
+        found = {
+            label: bins for label in section.methods if (bins := _bins(ground, label, task, section.quantity))
+        }
+        if not found:
+            continue
+        shown = True
+        shares = {ground.title(label): [part.steps / _steps(bins) for part in bins]
+                  for label, bins in found.items()}  # fmt: skip
+        quantity = section.quantity
+        caption = Caption(f"{task}, {ground.backbone}", "share of the steps (%)")
+        alt = f"Distribution of {quantity}: {task}, {ground.backbone}"
+        svg = shares_svg(shares, EDGES[quantity], AXES[quantity], caption, GUIDES[quantity])
+        yield Drawing(task, alt, svg)
+        yield _table(section, ground, task, found)
+    if shown:
+        yield f"{NOTE} {REVERSED}" if section.quantity == "c" else NOTE
+
+
+def _bins(ground: Ground, label: str, task: str, quantity: str) -> list[Bin]:
+    """The bins of one label on one task; none without a step."""
+    rows = of(ground.histograms, label, task)
+    rows = rows[rows["quantity"] == quantity].sort_values("low")
+    bins = [
+        Bin(float(low), float(high), int(count))
+        for low, high, count in zip(rows["low"], rows["high"], rows["count"], strict=True)
+    ]
+    # A figure has one set of bins; a folder with others is of another version.
+    same = (*(part.low for part in bins), *(part.high for part in bins[-1:])) == EDGES[quantity]
+    return bins if same and _steps(bins) else []
+
+
+def _steps(bins: list[Bin]) -> int:
+    return sum(part.steps for part in bins)
+
+
+def _table(section: HistogramSection, ground: Ground, task: str, found: dict[str, list[Bin]]) -> str:
+    """One row per method."""
+    limits = {"angle": "90 degrees or more"}.get(section.quantity, "below 0")
+    flips = ["reversed"] if section.quantity == "c" else []
+    rows = []
+    for label, bins in found.items():
+        below = share_below(bins, GUIDES[section.quantity])
+        share = _share((1 - below[1], 1 - below[0]) if section.quantity == "angle" else below)
+        turned = [_share(share_below(bins, limit)) if (limit := _limit(ground, label, task)) is not None
+                  else MISSING] if flips else []  # fmt: skip
+        numbers = [_value(percentile(bins, part), bins) for part in PERCENTILES]
+        rows.append([escape(ground.title(label)), integer(_steps(bins)), share, *turned, *numbers])
+    title = f"{escape(task)}: method"
+    return table([title, "steps", limits, *flips, "5%", "median", "95%"], rows)
+
+
+def _limit(ground: Ground, label: str, task: str) -> float | None:
+    """The c below which soft alignment reverses a step; None for methods that never do."""
+    alpha = ground.option(label, task, "alpha")
+    if ground.option(label, task, "ga") != "soft" or not isinstance(alpha, int | float) or alpha <= 0:
+        return None
+    return -(1 - alpha) / alpha
+
+
+def _share(ends: tuple[float, float]) -> str:
+    """A share in percent; both ends of it where the bins leave it open."""
+    low, high = (f"{100 * end:.1f}" for end in ends)
+    return low if low == high else f"{low} to {high}"
+
+
+def _value(value: float, bins: list[Bin]) -> str:
+    """A percentile; of one in an open bin only its side is known."""
+    if math.isinf(value):
+        return escape(f"< {bins[0].high:.2f}" if value < 0 else f"> {bins[-1].low:.2f}")
+    return f"{value:.2f}"

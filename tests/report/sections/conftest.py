@@ -1,0 +1,175 @@
+"""A results folder written by hand that has something for every kind of section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from eebench.histograms import EDGES
+from eebench.report.sections.ground import Ground, grounds
+from eebench.report.selection import apart, distinguish, shown_methods
+from eebench.results import read_results, write_results
+from eebench.sections import read_sections
+
+EXITS: dict[str, dict[int, float]] = {
+    "finetune": {6: 0.45},
+    "first-1": {1: 0.10},
+    "first-5": {5: 0.47},
+    "joint-1-6": {1: 0.12, 6: 0.46},
+    "down-1-6": {1: 0.20, 6: 0.44},
+    "up-1-6": {1: 0.11, 6: 0.48},
+    "mutual-1-6": {1: 0.21, 6: 0.49},
+    "pabee": {2: 0.20, 4: 0.30, 6: 0.40},
+    "gaml": {2: 0.23, 4: 0.33, 6: 0.43},
+    "gaml-small": {2: 0.26, 4: 0.36, 6: 0.40},
+}
+"""Mean score by label and exit."""
+
+# Rule, setting, score, speed-up.
+POINTS: dict[str, list[tuple[str, str, float, float]]] = {
+    "finetune": [("budgeted", "exit=6", 0.45, 1.0)],
+    "pabee": [("patience", "patience=1", 0.25, 3.0), ("patience", "patience=2", 0.35, 1.9),
+              ("entropy", "S=0.3", 0.33, 2.6)],
+    "gaml": [("patience", "patience=2", 0.38, 2.0), ("entropy", "S=0.3", 0.36, 2.05)],
+    "gaml-small": [("patience", "patience=2", 0.37, 1.85)],
+}  # fmt: skip
+
+# Mean over exits by label and seed; None failed.
+SEEDS: dict[str, dict[int, float | None]] = {
+    "pabee": {1: 0.29, 2: 0.31},
+    "gaml": {1: 0.31, 2: 0.35, 3: 0.36},
+    "lost": {1: None, 2: None},
+}
+
+METHODS: dict[str, Any] = {
+    "finetune": {"method": "finetune", "title": "Fine-tuned", "default_rule": "budgeted",
+                 "options": {"patience": None}},
+    "pabee": {"method": "pabee", "title": "PABEE", "default_rule": "patience", "options": {"patience": 2}},
+    "gaml": {"method": "gaml", "title": "GAML-BERT", "default_rule": "patience",
+             "options": {"patience": 2, "alpha": 0.5, "ga": "soft", "head": {"pooling": "cls"}},
+             "task_options": {"cola": {"alpha": 0.3}}},
+    "gaml-small": {"method": "gaml", "title": "GAML-BERT (gaml-small)", "default_rule": "patience",
+                   "options": {"patience": 2, "alpha": 0.1, "ga": "soft"}},
+}  # fmt: skip
+
+SECTIONS: list[dict[str, Any]] = [
+    {"kind": "pairs", "pairs": {"1&6": {
+        "direct": ["first-1", "finetune"], "joint": "joint-1-6", "deep_to_shallow": "down-1-6",
+        "shallow_to_deep": "up-1-6", "mutual": "mutual-1-6"}}},
+    {"kind": "comparison", "control": "pabee", "methods": ["gaml", "gaml-small", "lost"]},
+    {"kind": "histogram", "quantity": "angle", "methods": ["gaml", "lost"]},
+    {"kind": "histogram", "quantity": "c", "methods": ["gaml"]},
+    {"kind": "sensitivity", "option": "alpha", "methods": ["gaml", "gaml-small"]},
+    {"kind": "training-steps", "methods": ["finetune", "pabee", "gaml", "lost"]},
+    {"kind": "strategies", "methods": ["pabee", "gaml"]},
+    {"kind": "overthinking", "title": "Deep <enough>?", "methods": ["first-1", "first-5", "finetune"]},
+    {"kind": "overthinking", "methods": ["lost"]},
+]  # fmt: skip
+
+CELL = {"task": "cola", "backbone": "toy"}
+FORM = {"head": "own pooler", "pooling": "cls"}
+
+
+def spread_of(label: str) -> tuple[float, int]:
+    """Standard deviation and number of seeds of a label's scores."""
+    seeds = len(SEEDS.get(label, {1: 0.0}))
+    return (0.01, seeds) if seeds > 1 else (math.nan, 1)
+
+
+def exit_rows() -> list[dict[str, Any]]:
+    return [
+        {**CELL, **FORM, "method": label, "exit": layer, "split": "dev", "metric": "matthews", "score_mean": score,
+         "score_std": spread_of(label)[0], "seeds": spread_of(label)[1]}
+        for label, scores in EXITS.items() for layer, score in scores.items()
+    ]  # fmt: skip
+
+
+def point_rows() -> list[dict[str, Any]]:
+    return [
+        {**CELL, **FORM, "method": label, "rule": rule, "setting": setting, "split": "dev", "metric": "matthews",
+         "score_mean": score, "score_std": spread_of(label)[0], "seeds": spread_of(label)[1], "mean_exit": 3.0,
+         "speedup_layers": speedup, "flops_per_sample": 1e9 / speedup, "speedup_flops": speedup,
+         "convention": "full_2mac@128"}
+        for label, points in POINTS.items() for rule, setting, score, speedup in points
+    ]  # fmt: skip
+
+
+def run_rows() -> list[dict[str, Any]]:
+    rows = []
+    for label in [*EXITS, "lost"]:
+        for seed, mean in SEEDS.get(label, {1: sum(EXITS.get(label, {1: 0.0}).values()) / 3}).items():
+            ok = mean is not None
+            rows.append({
+                **CELL, **FORM, "method": label, "seed": seed, "status": "ok" if ok else "failed",
+                "reason": "" if ok else "the loss is not finite", "parameters": 1000 if ok else None,
+                "training_steps": 1000 + 100 * seed if ok else None, "configurations": 1, "exit_mean": mean,
+            })  # fmt: skip
+    return rows
+
+
+def histogram_rows() -> list[dict[str, Any]]:
+    """Ten steps: angles of 30, 92 (six times) and 178 degrees (three); c of -9, -2.4, -0.1 (six) and 1 (two)."""
+    found = {
+        "angle": {30.0: 1, 90.0: 6, 175.0: 3},
+        "c": {-math.inf: 1, -2.5: 1, -0.25: 6, 1.0: 2},
+    }
+    return [
+        {
+            **CELL,
+            "method": "gaml",
+            "quantity": quantity,
+            "low": low,
+            "high": high,
+            "count": places.get(low, 0),
+        }
+        for quantity, places in found.items()
+        for low, high in zip(EDGES[quantity][:-1], EDGES[quantity][1:], strict=True)
+    ]
+
+
+def write_analyses(folder: Path, sections: list[dict[str, Any]], **tables: list[dict[str, Any]]) -> Path:
+    """The results written by hand, some tables of them replaced."""
+    rows = {"points": point_rows(), "exits": exit_rows(), "runs": run_rows(), "histograms": histogram_rows()}
+    provenance = {"suite": {"name": folder.name}, "methods": METHODS, "sections": sections}
+    found = {name: pd.DataFrame(part) for name, part in (rows | tables).items() if part}
+    write_results(folder, found, provenance)
+    return folder
+
+
+@pytest.fixture
+def analyses(tmp_path: Path) -> Path:
+    """The folder with all sections."""
+    return write_analyses(tmp_path / "analyses", SECTIONS)
+
+
+def ground_of(folder: Path) -> Ground:
+    """The only ground of a folder."""
+    results, held = apart(distinguish(read_results(folder)))
+    (found,) = grounds(results, held, shown_methods(results))
+    return found
+
+
+@pytest.fixture
+def ground(analyses: Path) -> Ground:
+    return ground_of(analyses)
+
+
+@pytest.fixture
+def section() -> Callable[..., Any]:
+    """`section(kind=..., ...)` is one section, checked."""
+
+    def make(**keys: Any) -> Any:
+        (found,) = read_sections([keys])
+        return found
+
+    return make
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    return write_analyses

@@ -1,0 +1,38 @@
+import math
+
+import pytest
+
+from eebench.report.sections.comparison import comparison, difference
+from eebench.report.sections.ground import Drawing
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def test_differences_are_paired_by_seed(ground):
+    found = difference(ground, "cola", "gaml", "pabee")
+    # Seeds 1 and 2 have both: +0.02 and +0.04; seed 3 has no partner.
+    assert (found.mean, found.seeds) == (pytest.approx(0.03), 2)
+    assert found.std == pytest.approx(0.02 / math.sqrt(2))
+    assert difference(ground, "cola", "lost", "pabee").seeds == 0
+
+
+def test_the_control_comes_first(ground, section):
+    asked = section(kind="comparison", control="pabee", methods=["gaml", "lost"])
+    text, figure, _ = comparison(asked, ground)
+    assert rows(text) == [
+        ["PABEE", "30.0 ± 1.4", "control", "2", "35.0 ± 1.0", "1.90x", "40.0 ± 1.0"],
+        ["GAML-BERT", "34.0 ± 2.6", "+3.0 ± 1.4", "2", "38.0 ± 1.0", "2.00x", "43.0 ± 1.0"],
+    ]
+    assert isinstance(figure, Drawing) and b">PABEE<" in figure.svg and b">GAML-BERT<" in figure.svg
+
+
+def test_without_means_by_seed_there_is_no_difference(ground, section):
+    old = type(ground)(**{**vars(ground), "runs": ground.runs.assign(exit_mean=math.nan)})
+    text, *_ = comparison(section(kind="comparison", control="pabee", methods=["gaml"]), old)
+    assert rows(text)[1][1:4] == ["33.0", "-", "0"]
+
+
+def test_without_results(ground, section):
+    assert list(comparison(section(kind="comparison", control="lost", methods=["lost"]), ground)) == []

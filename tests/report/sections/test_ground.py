@@ -1,0 +1,97 @@
+import math
+
+import pandas as pd
+import pytest
+
+from eebench.report.sections.ground import Spread, first, grounds
+from eebench.report.selection import apart, distinguish, shown_methods
+from eebench.results import read_results
+
+
+def test_a_spread_over_seeds():
+    found = Spread.of([0.2, 0.4])
+    assert (found.mean, found.seeds) == (pytest.approx(0.3), 2)
+    assert found.std == pytest.approx(math.sqrt(0.02))
+    assert (
+        math.isnan(Spread.of([0.2]).std) and Spread.of([]).seeds == 0 and math.isnan(Spread.read(None).mean)
+    )
+
+
+def test_what_the_provenance_says_of_a_label(ground):
+    assert (ground.title("gaml-small"), ground.heading("gaml-small")) == (
+        "GAML-BERT (gaml-small)",
+        "GAML-BERT",
+    )
+    assert (ground.method("gaml-small"), ground.method("lost"), ground.title("lost")) == (
+        "gaml",
+        "lost",
+        "lost",
+    )
+    assert ground.option("gaml", "rte", "alpha") == 0.5  # the task's own comes first
+    assert ground.option("gaml", "cola", "alpha") == 0.3
+    assert ground.option("gaml", "cola", "head.pooling") == "cls"
+    assert ground.option("gaml", "cola", "nothing.there") is ground.option("lost", "cola", "alpha") is None
+
+
+def test_scores(ground):
+    assert ground.exit_score("mutual-1-6", "cola", 6).mean == 0.49
+    assert ground.exit_score("mutual-1-6", "cola", 3).seeds == 0
+    assert ground.last_exit("gaml", "cola").mean == 0.43 and ground.last_exit("lost", "cola").seeds == 0
+    assert (
+        ground.seed_means("pabee", "cola") == {1: 0.29, 2: 0.31} and ground.seed_means("lost", "cola") == {}
+    )
+    assert ground.metric("cola") == "matthews on dev" and ground.metric("rte") == "score"
+
+
+def test_the_mean_over_exits_of_a_folder_without_that_column(ground):
+    assert ground.mean_over_exits("gaml", "cola").mean == pytest.approx((0.31 + 0.35 + 0.36) / 3)
+    runs = ground.runs.assign(exit_mean=math.nan)
+    old = type(ground)(**{**vars(ground), "runs": runs})
+    found = old.mean_over_exits("gaml", "cola")
+    assert (
+        found.mean == pytest.approx((0.23 + 0.33 + 0.43) / 3) and math.isnan(found.std) and found.seeds == 3
+    )
+    assert old.mean_over_exits("lost", "cola").seeds == 0
+
+
+def test_the_operating_point_under_any_rule(ground):
+    assert ground.operating("pabee", "cola")["setting"] == "patience=2"
+    assert ground.operating("pabee", "cola", "entropy")["setting"] == "S=0.3"
+    assert ground.operating("pabee", "cola", "max-prob") is ground.operating("lost", "cola") is None
+
+
+def test_held_out_points_choose_it(ground):
+    held = ground.points[ground.points["method"] == "pabee"].copy()
+    held["speedup_flops"] = [2.0 if setting == "patience=1" else 9.0 for setting in held["setting"]]
+    blind = type(ground)(**{**vars(ground), "held": held})
+    found = blind.operating("pabee", "cola")
+    assert (found["setting"], found["speedup_flops"]) == ("patience=1", 3.0)
+    assert blind.operating("gaml", "cola")["setting"] == "patience=2"
+    gone = type(ground)(**{**vars(blind), "points": ground.points[ground.points["setting"] != "patience=1"]})
+    assert gone.operating("pabee", "cola") is None
+
+
+def test_tasks_and_what_has_no_result(ground, section):
+    found = section(kind="overthinking", methods=["pabee", "lost", "never"])
+    assert ground.tasks(found) == ["cola"]
+    assert list(ground.without_result(found)) == ["lost on cola", "never"]
+    assert ground.tasks(section(kind="overthinking", methods=["pabee"], tasks=["rte"])) == ["rte"]
+    assert ground.tasks(section(kind="overthinking", methods=["never"])) == []
+
+
+def test_one_ground_per_backbone_on_its_first_split_and_convention(analyses):
+    results = distinguish(read_results(analyses))
+    points, exits, runs = results.points, results.exits, results.runs
+    more = [points, points.assign(convention="layers"), points.assign(split="test")]
+    changed = {
+        "points": pd.concat([*more, points.assign(backbone="other")], ignore_index=True),
+        "exits": pd.concat([exits, exits.assign(split="test")], ignore_index=True),
+        "runs": pd.concat([runs, runs.assign(backbone="other")], ignore_index=True),
+    }
+    shown, held = apart(type(results)(**{**vars(results), **changed}))
+    toy, other = grounds(shown, held, shown_methods(shown))
+    assert (toy.backbone, len(toy.points), len(toy.exits)) == ("toy", len(points), len(exits))
+    assert set(toy.points["convention"]) == {"full_2mac@128"} and set(toy.exits["split"]) == {"dev"}
+    assert (other.backbone, len(other.points), len(other.exits)) == ("other", len(points), 0)
+    assert len(toy.histograms) > 0 and other.histograms.empty
+    assert first(points.iloc[:0], "split").empty

@@ -1,0 +1,30 @@
+from eebench.report.sections.printed import cell, column, items, note, paper_of, printed
+
+
+def test_items_of_a_paper():
+    row = printed("cola", "gaml", "alpha=0.3")
+    assert (row["paper"], row["score"]) == ("GAML-BERT", 51.1)
+    assert printed("cola", "gaml", "alpha=0.4") is printed("rte", "gaml", "alpha=0.3") is None
+    assert printed("cola", "gaml", "") is None  # main results are shown elsewhere
+    assert items("pair=")[0] == "pair=1&12;exit=1" and len(items("pair=")) == 4
+
+
+def test_a_column_is_there_when_a_paper_has_a_number():
+    row = printed("cola", "gaml", "alpha=0.3")
+    assert column("a|b", [None, row]) == (["a\\|b: printed"], [["-"], ["51.1"]])
+    assert column("cola", [None, None]) == ([], [[], []])
+    assert paper_of([None, row]) == "GAML-BERT" and paper_of([]) == ""
+
+
+def test_cells():
+    steps = printed("cola", "fastbert", "steps until early stopping")
+    assert cell(steps, 0) == "2,000*"  # its label is in doubt
+    assert cell(printed("cola", "pabee", "steps until early stopping"), 0) == "2,100"
+    assert cell(printed("sst2", "finetune", "pilot")) == "-"  # lost in the text
+
+
+def test_the_note_names_each_paper_once():
+    row = printed("cola", "gaml", "alpha=0.3")
+    (text,) = note([None, row, row])
+    assert text.startswith("Printed: by GAML-BERT, for BERT-base")
+    assert list(note([None])) == []

@@ -1,0 +1,98 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from eebench.sections import KINDS, Known, dump_sections, kind_of, layers_of, no_kind, read_sections
+
+PAIR = {"direct": ["a", "b"], "joint": "c", "deep_to_shallow": "d", "shallow_to_deep": "e", "mutual": "c"}
+EXAMPLES = [
+    {"kind": "pairs", "pairs": {"1&6": PAIR}},
+    {"kind": "histogram", "methods": ["a"], "quantity": "c"},
+    {"kind": "sensitivity", "methods": ["a"], "option": "alpha"},
+    {"kind": "training-steps", "methods": ["a"]},
+    {"kind": "strategies", "methods": ["a"], "rules": ["entropy"]},
+    {"kind": "overthinking", "methods": ["a"]},
+    {"kind": "comparison", "control": "b", "methods": ["a", "b"]},
+]
+KNOWN = Known(tasks=["rte"], rules=["entropy"], options={"a": ["alpha", "head"], "b": ["alpha"]})
+
+
+def section(**keys):
+    (found,) = read_sections([keys])
+    return found
+
+
+def test_every_kind_survives_the_results_folder():
+    sections = read_sections(EXAMPLES)
+    assert [found.kind for found in sections] == list(KINDS)
+    assert dump_sections(sections) == EXAMPLES
+    assert read_sections(dump_sections(sections)) == sections
+
+
+def test_titles():
+    assert section(**EXAMPLES[1]).shown_title == "Distribution of c over training steps"
+    assert section(**EXAMPLES[2]).shown_title == "Sensitivity to alpha"
+    assert section(**EXAMPLES[6]).shown_title == "Compared with b"
+    assert section(**EXAMPLES[6], title="Mine {x}").shown_title == "Mine {x}"
+
+
+def test_labels_come_once():
+    assert section(**EXAMPLES[0]).labels == ["a", "b", "c", "d", "e"]
+    assert section(**EXAMPLES[6]).labels == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"kind": "overthinking", "methods": []}, "at least 1 item"),
+        ({"kind": "overthinking", "methods": ["a", "a"]}, "'a' is listed twice; remove one"),
+        ({"kind": "histogram", "methods": ["a"], "quantity": "speed"}, "'angle', 'c' or 'delta'"),
+        ({"kind": "comparison", "methods": ["a"]}, "control\n  Field required"),
+        ({"kind": "pairs", "pairs": {}}, "at least 1 item"),
+        ({"kind": "pairs", "pairs": {"6&1": PAIR}}, "'6&1' names no pair; write two layers"),
+        ({"kind": "pairs", "pairs": {"one": PAIR}}, "'one' names no pair"),
+        ({"kind": "pairs", "pairs": {"1&6": {**PAIR, "mutal": "a"}}},
+         "unknown key 'mutal' in 1&6; did you mean 'mutual'?  known: direct, joint"),
+        ({"kind": "pairs", "pairs": {"1&6": {**PAIR, "direct": ["a"]}}}, "at least 2 items"),
+    ],
+)  # fmt: skip
+def test_malformed_sections(keys, message):
+    with pytest.raises(ValidationError) as caught:
+        read_sections([keys])
+    assert message in str(caught.value)
+
+
+def test_names_the_suite_does_not_have():
+    assert list(section(**EXAMPLES[6]).problems(KNOWN, "here")) == []
+    found = section(kind="strategies", methods=["a", "x"], tasks=["rtee"], rules=["entropi"])
+    assert list(found.problems(KNOWN, "here")) == [
+        "unknown method 'x' in here; the suite has a, b.",
+        "unknown task 'rtee' in here; did you mean 'rte'?  the suite has rte.",
+        "unknown rule 'entropi' in here; did you mean 'entropy'?  the suite has entropy.",
+    ]
+
+
+def test_an_option_is_one_of_every_method():
+    assert not list(section(kind="sensitivity", methods=["a"], option="head.pooling").problems(KNOWN, "here"))
+    found = section(kind="sensitivity", methods=["a", "b"], option="head.pooling").problems(KNOWN, "here")
+    assert list(found) == ["unknown option 'head.pooling' in here; b has alpha."]
+
+
+def test_what_is_no_section():
+    assert kind_of({"kind": "pairs"}) is KINDS["pairs"]
+    assert kind_of("pairs") is kind_of({"kind": 3}) is kind_of({"kind": ["pairs"]}) is None
+    assert no_kind("pairs", "here").startswith("here: write a mapping with a kind, one of pairs, histogram")
+    with pytest.raises(ValueError, match=r"unknown kind 'pair' in sections\[0\]; did you mean 'pairs'"):
+        read_sections([{"kind": "pair"}])
+
+
+def test_layers_of_a_pair():
+    assert layers_of("1&12") == (1, 12)
+    assert [layers_of(text) for text in ("1", "1&2&3", "a&b", "-1&2", "1&²")] == [None] * 5
+
+
+def test_nothing_heavy_is_imported():
+    command = "import sys, eebench.sections; print(sorted({'torch', 'pandas'} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", command], text=True) == "[]\n"
