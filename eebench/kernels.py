@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ VANISHING = 1e-12
 
 @dataclass(frozen=True)
 class Gram:
-    """Centred Gram matrices of the linear kernel: `matrix` fp32 [B, T, T], zero at padding, `norm` fp64 [B] (Frobenius).
+    """Centred Gram matrices of the linear kernel: `matrix` fp32 [B, T, T], 0 at padding, `norm` fp64 [B] (Frobenius).
 
     Kept from one exit to the next, so that each exit pays for one matrix alone.
     """
@@ -25,7 +26,19 @@ class Gram:
 
     def select(self, rows: Tensor, length: int | None = None) -> Gram:
         """The matrices of `rows` (bool or index tensor), cut to the first `length` tokens."""
-        return Gram(self.matrix[rows][:, :length, :length], self.norm[rows])
+        return Gram(self.matrix[:, :length, :length][rows], self.norm[rows])
+
+    @classmethod
+    def join(cls, grams: Sequence[Gram]) -> Gram:
+        """The matrices of several batches as one, in order, padded with zeros to the longest."""
+        length = max(gram.matrix.shape[1] for gram in grams)
+        whole = grams[0].matrix.new_zeros((sum(len(gram.norm) for gram in grams), length, length))
+        start = 0
+        for gram in grams:
+            rows, own = gram.matrix.shape[:2]
+            whole[start : start + rows, :own, :own] = gram.matrix
+            start += rows
+        return cls(whole, torch.cat([gram.norm for gram in grams]))
 
 
 def centred_gram(state: State) -> Gram:

@@ -69,6 +69,14 @@ class MultiExitModel(nn.Module):
         """The state behind `layer`, where a model may have skipped it for some rows."""
         return self.layer(layer, state)
 
+    def select(self, state: State, rows: Tensor, length: int | None = None) -> State:
+        """The state of `rows` (index tensor), cut to the first `length` tokens."""
+        return self.backbone.select(state, rows, length)
+
+    def join(self, states: Sequence[State]) -> State:
+        """The rows of several states behind the same layer as one state."""
+        return self.backbone.join(states)
+
     def parts(self, layer: int) -> Mapping[str, Callable[[State], Tensor]]:
         """What `advance` computes besides the layer, from the state before it, by name (gates); for counting."""
         return {}

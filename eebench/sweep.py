@@ -150,10 +150,10 @@ def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> 
 def head_form(cell: Cell) -> dict[str, str]:
     """The exits' form, as results state it."""
     assert cell.job is not None
-    head = cell.job.options.head
+    head, form = cell.job.options.head, cell.method.exit_form(cell.job.options)
     if head.attention != "none":
-        return {"head": f"{head.attention} attention", "pooling": "all tokens"}
-    return {"head": f"{head.pooler} pooler", "pooling": head.pooling or backbone_pooling(cell.backbone)}
+        return {"head": form, "pooling": "all tokens"}
+    return {"head": form, "pooling": head.pooling or backbone_pooling(cell.backbone)}
 
 
 class Collector:

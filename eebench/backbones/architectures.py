@@ -83,7 +83,11 @@ class Architecture:
         import torch
 
         with torch.device("meta"):
-            return self._backbone(self._model_class()(config), pooling, depth)
+            return self.untrained(config, pooling, depth)
+
+    def untrained(self, config: Any, pooling: Pooling = "cls", depth: int | None = None) -> Backbone:
+        """The backbone with random weights, from the global generator."""
+        return self._backbone(self._model_class()(config), pooling, depth)
 
     def load(self, directory: Path, pooling: Pooling = "cls", depth: int | None = None) -> Backbone:
         """The backbone with the weights in `directory`, fp32.

@@ -7,6 +7,7 @@ whole forward pass is the loop over it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -85,10 +86,18 @@ class Backbone(nn.Module, ABC):
 
     def select(self, state: State, rows: Tensor, length: int | None = None) -> State:
         """The state of `rows` (bool or index tensor), cut to the first `length` tokens."""
-        hidden, mask = state.hidden[rows], state.mask[rows]
-        if length is not None and length < mask.shape[1]:
-            hidden, mask = hidden[:, :length], mask[:, :length]
+        # Cut before the rows are copied: the result lies in one piece, and no padding is copied.
+        hidden, mask = state.hidden[:, :length][rows], state.mask[:, :length][rows]
         return State(hidden, mask, self.attend(hidden, mask, state.attention is not None))
+
+    def join(self, states: Sequence[State]) -> State:
+        """The rows of several states at the same depth as one, in order, padded to the longest."""
+        length = max(state.mask.shape[1] for state in states)
+        padded = any(state.attention is not None or state.mask.shape[1] < length for state in states)
+        # Zeros stay finite through a layer, and nobody attends to them.
+        hidden = stretched([state.hidden for state in states], length)
+        mask = stretched([state.mask for state in states], length)
+        return State(hidden, mask, self.attend(hidden, mask, padded))
 
     @abstractmethod
     def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
@@ -115,3 +124,15 @@ class Backbone(nn.Module, ABC):
 def dense_weights(dense: nn.Linear) -> tuple[Tensor, Tensor]:
     """Copies of a linear map's weight and bias, without their gradients."""
     return dense.weight.detach().clone(), dense.bias.detach().clone()
+
+
+def stretched(parts: Sequence[Tensor], length: int) -> Tensor:
+    """Tensors [B_i, T_i, ...] as one [sum of B_i, `length`, ...], zero (False) behind each part's own T_i."""
+    if all(part.shape[1] == length for part in parts):
+        return torch.cat(list(parts))
+    joined = parts[0].new_zeros((sum(map(len, parts)), length, *parts[0].shape[2:]))
+    start = 0
+    for part in parts:
+        joined[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return joined

@@ -66,6 +66,11 @@ class Method(ABC):
         """How tables call this method with these options."""
         return self.title
 
+    def exit_form(self, options: TrainingOptions) -> str:
+        """How results call the form of the exits."""
+        head = options.head
+        return f"{head.attention} attention" if head.attention != "none" else f"{head.pooler} pooler"
+
     def depth(self, options: TrainingOptions, layers: int) -> int:
         """How many layers of a backbone of `layers` layers are kept."""
         return layers

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -146,6 +146,11 @@ def number(value: float) -> str:
 def keep_rows(state: RuleState, rows: Tensor) -> RuleState:
     """The state of the rows (bool or index tensor) that are still inside."""
     return {name: tensor[rows] for name, tensor in state.items()}
+
+
+def join_rows(states: Sequence[RuleState]) -> RuleState:
+    """The states of several batches at the same depth as one, rows in order."""
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}
 
 
 def parse_setting(text: str) -> Mapping[str, float]:

@@ -6,18 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from eebench.errors import DivergedError
 from eebench.model import MultiExitModel, load_weights, weights_of
+from eebench.slender import conform
 from eebench.trace import trace_model
 from eebench.training.batches import epoch_batches
-from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, restore
+from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, part, restore
 from eebench.training.evaluation import exit_scores
 from eebench.training.options import TrainingOptions
-from eebench.training.schedules import schedule_of
 from eebench.training.stages import Examples, Stage, Step, Terms
 
 CHECK_EVERY = 50
@@ -54,7 +53,7 @@ class Trainer:
         self.checkpoint = Checkpoint(Progress())
         size = setup.options.batch_size
         self.steps_per_epoch = -(-len(setup.train.encoded) // size)
-        self.total_steps = self.steps_per_epoch * sum(stage.epochs for stage in stages)
+        self.total_steps = sum(stage.steps(self.steps_per_epoch) for stage in stages)
 
     @property
     def progress(self) -> Progress:
@@ -76,13 +75,16 @@ class Trainer:
     def _stage(self, stage: Stage, tensors: dict[str, Tensor] | None) -> None:
         if self.progress.epoch == 0:
             stage.first(self.model, self.setup.train)
+        if tensors is not None:
+            conform(self.model, part(tensors, "model"))  # training may have changed the shapes
         trained = freeze_others(self.model, stage)
         optimizer = make_optimizer(trained, stage, self.setup.options)
         if tensors is not None:
             restore(tensors, self.model, optimizer, self.setup.device)
-        while self.progress.epoch < stage.epochs and not self._patience_spent():
+        rounds = stage.rounds(self.steps_per_epoch)
+        while self.progress.epoch < rounds and not self._patience_spent():
             self._epoch(stage, optimizer, trained)
-            if self.progress.epoch < stage.epochs or self.progress.stage + 1 < len(self.stages):
+            if self.progress.epoch < rounds or self.progress.stage + 1 < len(self.stages):
                 self.file.save(self.checkpoint, self.model, optimizer, self.setup.device)
         if self.checkpoint.best:
             load_weights(self.model, self.checkpoint.best)
@@ -103,18 +105,18 @@ class Trainer:
         self, stage: Stage, optimizer: torch.optim.Optimizer, trained: Sequence[tuple[str, nn.Parameter]]
     ) -> None:
         options, progress, data = self.setup.options, self.progress, self.setup.train
-        schedule = schedule_of(options, stage.lr, stage.epochs, self.steps_per_epoch)
+        schedule, total = stage.rates(options, self.steps_per_epoch), stage.steps(self.steps_per_epoch)
         epoch_seed = progress.steps  # distinct for every epoch of every stage, and known after a resume
         set_modes(self.model)
         labels = torch.from_numpy(data.labels)
         watch = LossWatch(self.setup.device, stage.series)
-        for index, rows in enumerate(
-            epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
-        ):
-            done = progress.epoch * self.steps_per_epoch + index
+        batches = epoch_batches(data.encoded.lengths, options.batch_size, self.setup.seed, epoch_seed)
+        before = progress.epoch * self.steps_per_epoch
+        for index, rows in enumerate(batches[: total - before]):
+            done = before + index
             for group in optimizer.param_groups:
                 group["lr"] = group["factor"] * schedule.at(done)
-            step = Step(index, rows, progress.epoch, done, stage.epochs * self.steps_per_epoch)
+            step = Step(index, rows, progress.epoch, done, total)
             watch.add(self._step(stage, optimizer, trained, step, labels), progress.steps)
             progress.steps += 1
             self.on_step(progress.steps, self.total_steps)

@@ -25,9 +25,15 @@ class Schedule:
         return self.peak * max(0.0, (self.total - step) / max(1, self.total - self.warmup))
 
 
-def schedule_of(options: TrainingOptions, peak: float, epochs: int, steps_per_epoch: int) -> Schedule:
+def steps_in(epochs: float, steps_per_epoch: int) -> int:
+    """Optimiser steps in so many epochs, rounded down; at least one in any part of an epoch."""
+    # The small term undoes rounding such as 0.29 * 100 = 28.999...
+    return max(int(epochs * steps_per_epoch + 1e-9), 1 if epochs > 0 else 0)
+
+
+def schedule_of(options: TrainingOptions, peak: float, epochs: float, steps_per_epoch: int) -> Schedule:
     """The schedule of one stage."""
-    total = epochs * steps_per_epoch
+    total = steps_in(epochs, steps_per_epoch)
     share = options.warmup_share * total
     warmup = share if options.warmup_epochs is None else options.warmup_epochs * steps_per_epoch
     return Schedule(peak, min(total, round(warmup)), total, options.schedule == "linear")

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from eebench.backbones.tokens import Encoded
 from eebench.model import MultiExitModel, Outputs
+from eebench.training.options import TrainingOptions
+from eebench.training.schedules import Schedule, schedule_of, steps_in
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,12 @@ class Stage:
 
     `first` changes the model once, before the stage's optimiser is made (pruning); `before` sets it up for a step
     (replacement rates, soft or hard gates). `select` None takes the options'; `judge` turns the scores of the exits
-    [E] into the one that selects.
+    [E] into the one that selects. The last epoch is cut short where `epochs` is not whole. `schedule` gives the
+    learning rate from the steps of an epoch, None takes the options' form with the peak `lr`.
     """
 
     name: str
-    epochs: int
+    epochs: float
     lr: float
     objective: Objective
     update: Update = descend
@@ -108,5 +111,20 @@ class Stage:
     series: tuple[str, ...] = ()
     first: Callable[[MultiExitModel, Examples], None] = nothing_first
     before: Callable[[MultiExitModel, Step], None] = nothing_before
+    schedule: Callable[[int], Schedule] | None = None
     select: Literal["last", "best"] | None = None
     judge: Callable[[Sequence[float]], float] = mean_over_exits
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """Optimiser steps of the whole stage."""
+        return steps_in(self.epochs, steps_per_epoch)
+
+    def rounds(self, steps_per_epoch: int) -> int:
+        """Epochs begun; a checkpoint follows each."""
+        return -(-self.steps(steps_per_epoch) // steps_per_epoch)
+
+    def rates(self, options: TrainingOptions, steps_per_epoch: int) -> Schedule:
+        """The learning rate over the stage's steps."""
+        if self.schedule is not None:
+            return self.schedule(steps_per_epoch)
+        return schedule_of(options, self.lr, self.epochs, steps_per_epoch)

@@ -93,3 +93,12 @@ def test_positions_before_the_first_token_are_not_usable(kind, expected):
     stored = expected + architecture.reserved
     assert architecture.positions(architecture.config_class()(max_position_embeddings=stored)) == expected
     assert architecture.reserved == (0 if kind == "bert" else 2)
+
+
+def test_an_untrained_backbone_follows_the_generator_and_a_skeleton_has_no_weights():
+    built = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        built.append(ARCHITECTURES["bert"].untrained(toy_config(), "mean").layers[0].output.dense.weight)
+    assert torch.equal(built[0], built[1]) and not torch.equal(built[0], built[2])
+    assert ARCHITECTURES["bert"].skeleton(toy_config()).layers[0].output.dense.weight.is_meta

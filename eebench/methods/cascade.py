@@ -1,0 +1,290 @@
+"""CascadeBERT: complete models of growing size, the smallest taught which samples to be sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from eebench.backbones.base import Backbone
+from eebench.backbones.tokens import Encoded
+from eebench.cascades import (
+    CascadeModel,
+    CascadeOutputs,
+    Member,
+    difficult,
+    fitted_temperature,
+    ranking_loss,
+)
+from eebench.depth import first_layers
+from eebench.errors import UserError
+from eebench.heads import exit_heads
+from eebench.losses import exit_losses
+from eebench.methods.base import Method, Need, Needed
+from eebench.methods.finetune import FinetuneOptions, FirstK, FirstKOptions
+from eebench.methods.needs import finetuned, first_layers_finetuned
+from eebench.model import MultiExitModel, Outputs, copy_weights
+from eebench.trace import trace_model
+from eebench.training.options import TrainingOptions
+from eebench.training.stages import Examples, Stage, Step, Terms
+
+Layers = int | Literal["full"]
+CALIBRATION_ROWS = 2048
+"""Rows that temperatures are fitted on at most: one number per member needs no more."""
+
+
+class CascadeOptions(FinetuneOptions):
+    """The released recipe: members of 2 and all layers, batch 16, 5 epochs, margin 0.5, weight 0.5.
+
+    Members share nothing, so the sum of their cross-entropies trains each on its own: all but the smallest are
+    ordinary `first-k` and `finetune` runs. Each has its own configuration (the code builds all with the largest's).
+    """
+
+    epochs: int = 5
+    batch_size: int = 16
+    members: tuple[Layers, ...] = Field(
+        (2, "full"), description="layers of each member, ascending; `full` is the whole backbone"
+    )
+    dar_weight: float = Field(0.5, ge=0, description="weight of the difficulty-aware regularisation; 0: none")
+    margin: float = Field(0.5, ge=0, description="how much surer of an easy row than of a hard one")
+    folds: int = Field(5, ge=2, description="folds of the cross-prediction that tells easy from hard")
+    repeats: int = Field(1, ge=1, description="cross-predictions with other folds, at most as many as folds")
+    calibration: float = Field(
+        0.1, ge=0, le=0.5,
+        description="share of train that the smallest member does not see; temperatures are fitted there; 0: none",
+    )  # fmt: skip
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _from_list(cls, members: Any) -> Any:
+        return tuple(members) if isinstance(members, list) else members  # YAML has no tuples
+
+    @field_validator("members")
+    @classmethod
+    def _ascending(cls, members: tuple[Layers, ...]) -> tuple[Layers, ...]:
+        *smaller, last = members or (1,)
+        counted = [*smaller, *([] if last == "full" else [last])]
+        numbers = [layers for layers in counted if isinstance(layers, int)]
+        if len(members) < 2 or len(numbers) < len(counted) or min(numbers) < 1:
+            raise ValueError("write two or more numbers of layers, `full` only as the last: [2, full]")
+        if any(a >= b for a, b in pairwise(numbers)):
+            raise ValueError("write the members in ascending order, each once: [2, 6]")
+        return members
+
+
+def fold_of(rows: np.ndarray, folds: int, repeat: int) -> np.ndarray:
+    """The fold of each training row, int64 [B]; every `repeat` below `folds` divides the rows in another way."""
+    return np.asarray((rows + repeat * (rows // folds)) % folds)
+
+
+def is_kept_back(rows: np.ndarray, share: float) -> np.ndarray:
+    """Which training rows are for calibration, bool [B]: every (1 / share)th, from the first."""
+    return rows % round(1 / share) == 0 if share > 0 else np.zeros(len(rows), dtype=bool)
+
+
+def cascade_loss(outputs: Outputs, labels: Tensor, step: Step, options: CascadeOptions) -> Terms:
+    """CE + w * DAR of the smallest member, over the batch's rows that are not kept back for calibration."""
+    seen = ~is_kept_back(step.rows, options.calibration)
+    if not seen.any():
+        return {"loss": outputs.logits.sum() * 0.0}
+    learned = torch.from_numpy(seen).to(labels.device)
+    logits, labels = outputs.logits[:, learned], labels[learned]
+    ce = exit_losses(logits, labels)[0]
+    if not isinstance(outputs, CascadeOutputs):
+        return {"loss": ce}
+    hard = difficult(outputs.unseen[:, learned], labels)
+    dar = ranking_loss(logits[0], hard, options.margin)
+    return {"loss": ce + options.dar_weight * dar, "ce": ce, "dar": dar, "hard": hard.float().mean()}
+
+
+def fold_loss(outputs: Outputs, labels: Tensor, step: Step, options: FoldOptions) -> Terms:
+    """Cross-entropy of the last exit over the batch's rows outside the fold."""
+    seen = torch.from_numpy(fold_of(step.rows, options.folds, options.repeat) != options.fold)
+    logits = outputs.logits[-1:, seen.to(labels.device)]
+    if not logits.shape[1]:
+        return {"loss": outputs.logits.sum() * 0.0}
+    return {"loss": exit_losses(logits, labels[seen.to(labels.device)])[0]}
+
+
+def tell_rows(model: MultiExitModel, step: Step, options: CascadeOptions) -> None:
+    """Tells the model which fold each row of the next batch belongs to."""
+    assert isinstance(model, CascadeModel)
+    folds = [fold_of(step.rows, options.folds, repeat) for repeat in range(options.repeats)]
+    model.folds = torch.from_numpy(np.stack(folds))
+
+
+def calibrate(model: MultiExitModel, train: Examples, share: float) -> None:
+    """Fits the temperature of each member on the rows kept back (the larger members have learned from them)."""
+    assert isinstance(model, CascadeModel)
+    rows = np.flatnonzero(is_kept_back(np.arange(len(train.encoded)), share))[:CALIBRATION_ROWS]
+    labels = train.labels[rows]
+    with torch.no_grad():
+        model.temperatures.fill_(1.0)
+        trace = trace_model(model, taken(train.encoded, rows), labels, model.temperatures.device)
+        found = [fitted_temperature(logits, torch.from_numpy(labels)) for logits in trace.logits]
+        model.temperatures.copy_(torch.tensor(found))
+
+
+def taken(encoded: Encoded, rows: np.ndarray) -> Encoded:
+    """Some rows of a tokenised split, as a split."""
+    pieces = [slice(encoded.offsets[row], encoded.offsets[row + 1]) for row in rows]
+    ids, segments = (
+        np.concatenate([tokens[piece] for piece in pieces]) for tokens in (encoded.ids, encoded.segments)
+    )
+    offsets = np.concatenate([[0], np.cumsum(encoded.lengths[rows])])
+    return Encoded(ids, segments, offsets, encoded.pad_id)
+
+
+def smallest_member(name: str, model: MultiExitModel) -> bool:
+    """Trains the smallest member's encoder and head."""
+    return name.startswith(("smaller.0.", f"heads.{model.exit_layers[0]}."))
+
+
+def of_smallest(scores: Sequence[float]) -> float:
+    """The best epoch is the smallest member's: the others do not change."""
+    return scores[0]
+
+
+class Cascade(Method):
+    """Members by size; sees easy and hard rows through models trained on the other folds (`first-k-fold` runs)."""
+
+    name, title, default_rule = "cascade", "CascadeBERT", "max-prob"
+    paper = "CascadeBERT (Li et al. 2021)"
+    options_type: ClassVar[type[TrainingOptions]] = CascadeOptions
+    regression = False
+
+    def label(self, options: TrainingOptions) -> str:
+        return "-".join(["cascade", *map(str, _own(options).members)])
+
+    def heading(self, options: TrainingOptions) -> str:
+        return f"CascadeBERT ({' + '.join(map(str, _own(options).members))} layers)"
+
+    def depth(self, options: TrainingOptions, layers: int) -> int:
+        """The largest member's layers; UserError where a member is not smaller than the next, or too large."""
+        own = _own(options)
+        sizes = member_sizes(own, layers)
+        if sizes[-1] > layers or sizes[-2] >= sizes[-1]:
+            raise UserError(
+                f"cascade: members={list(own.members)} of a backbone with {layers} layers; give ascending numbers of "
+                f"layers, at most {layers}, for example members=[{max(1, layers // 3)},full]."
+            )
+        if own.repeats > own.folds:
+            raise UserError(f"cascade: repeats={own.repeats} is more than folds={own.folds}; raise folds.")
+        return sizes[-1]
+
+    def exit_layers(self, options: TrainingOptions, depth: int) -> tuple[int, ...]:
+        return tuple(int(end) for end in np.cumsum(member_sizes(_own(options), depth)))
+
+    def needs(self, options: TrainingOptions) -> dict[str, Need]:
+        own = _own(options)
+        needs = {
+            f"member-{number}": finetuned(own) if layers == "full" else first_layers_finetuned(own, layers)
+            for number, layers in enumerate(own.members[1:], start=1)
+        }
+        if own.dar_weight > 0:
+            smallest = first_layers_finetuned(own, member_sizes(own, 0)[0])
+            for repeat, fold in fold_numbers(own):
+                left_out = {"folds": own.folds, "fold": fold, "repeat": repeat}
+                needs[f"fold-{repeat}-{fold}"] = Need("first-k-fold", {**smallest.options, **left_out})
+        return needs
+
+    def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
+        sizes = member_sizes(_own(options), backbone.depth)
+        encoders = [first_layers(backbone, layers) for layers in sizes[:-1]] + [backbone]
+        return CascadeModel(
+            [
+                Member(encoder, exit_heads(encoder, classes, options.head, (layers,))[layers])
+                for encoder, layers in zip(encoders, sizes, strict=True)
+            ]
+        )
+
+    def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
+        assert isinstance(model, CascadeModel)
+        for number, encoder in enumerate(model.encoders[1:], start=1):
+            member = needed[f"member-{number}"].model()
+            copy_weights(encoder, dict(member.backbone.named_parameters()))
+            head = model.heads[str(model.exit_layers[number])]
+            copy_weights(head, dict(member.heads[str(member.depth)].named_parameters()))
+        judges: dict[int, list[MultiExitModel]] = {}
+        for role in (role for role in needed if role.startswith("fold-")):
+            judges.setdefault(int(role.split("-")[1]), []).append(needed[role].model().requires_grad_(False))
+        model.judges = tuple(judges.values())
+
+    def stages(self, options: TrainingOptions) -> list[Stage]:
+        own = _own(options)
+        stages = [
+            Stage(
+                "smallest", own.epochs, own.lr, partial(cascade_loss, options=own), trains=smallest_member,
+                before=partial(tell_rows, options=own), judge=of_smallest,
+            )
+        ]  # fmt: skip
+        if own.calibration > 0:
+            fit = partial(calibrate, share=own.calibration)
+            stages.append(
+                Stage("calibration", 0, own.lr, stages[0].objective, trains=smallest_member, first=fit)
+            )
+        return stages
+
+
+def member_sizes(options: CascadeOptions, layers: int) -> list[int]:
+    """Layers of each member in a backbone of `layers`."""
+    return [layers if size == "full" else size for size in options.members]
+
+
+def fold_numbers(options: CascadeOptions) -> Iterator[tuple[int, int]]:
+    """(repeat, fold) of every model that the cross-prediction needs."""
+    for repeat in range(options.repeats):
+        yield from ((repeat, fold) for fold in range(options.folds))
+
+
+class FoldOptions(FirstKOptions):
+    """`first-k` on all training rows but those of one fold."""
+
+    folds: int = Field(5, ge=2, description="folds the training rows are divided into")
+    fold: int = Field(0, ge=0, description="the fold that is not learned from, counted from 0")
+    repeat: int = Field(0, ge=0, description="which division of the rows into folds")
+
+
+class FirstKFold(FirstK):
+    """A small model that never saw one fold of the rows, to tell which of them are hard (CascadeBERT needs it)."""
+
+    name, title = "first-k-fold", "First k layers, a fold left out"
+    paper = "CascadeBERT (Li et al. 2021)"
+    options_type: ClassVar[type[TrainingOptions]] = FoldOptions
+    regression = False
+
+    def label(self, options: TrainingOptions) -> str:
+        own = _fold(options)
+        return f"first-{own.k}-fold-{own.fold}-of-{own.folds}" + (f"-{own.repeat}" if own.repeat else "")
+
+    def heading(self, options: TrainingOptions) -> str:
+        return f"{super().heading(options)} without fold {_fold(options).fold} of {_fold(options).folds}"
+
+    def depth(self, options: TrainingOptions, layers: int) -> int:
+        own = _fold(options)
+        if max(own.fold, own.repeat) >= own.folds:
+            raise UserError(
+                f"first-k-fold: fold={own.fold}, repeat={own.repeat} of {own.folds} folds; both count from 0 and "
+                f"end at {own.folds - 1}."
+            )
+        return super().depth(options, layers)
+
+    def stages(self, options: TrainingOptions) -> list[Stage]:
+        objective = partial(fold_loss, options=_fold(options))
+        return [Stage("finetune", options.epochs, options.lr, objective)]
+
+
+def _own(options: TrainingOptions) -> CascadeOptions:
+    assert isinstance(options, CascadeOptions)
+    return options
+
+
+def _fold(options: TrainingOptions) -> FoldOptions:
+    assert isinstance(options, FoldOptions)
+    return options
