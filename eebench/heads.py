@@ -99,41 +99,71 @@ class ExitHead(nn.Module):
         return logits
 
 
-class AttentionHead(nn.Module):
-    """A small attention layer over all tokens, then the classifier: logits [B, C].
+class NarrowAttention(nn.Module):
+    """Dense H x 128 and tanh, then self-attention at width 128 without residual or LayerNorm.
 
-    Dense H x 128 and tanh; self-attention at width 128 without residual or LayerNorm; the [CLS] row; dense
-    128 x 128 and tanh; linear to the classes. FastBERT: two heads and an output projection (181,250
-    parameters at H = 768, two classes); SmartBERT: four heads and none (164,738). Keeps the framework's
-    default initialisation, as both codes do.
+    What exits and gates with an attention of their own begin with. Keeps the framework's default initialisation,
+    as FastBERT's and SmartBERT's codes do.
     """
 
     WIDTH = 128
 
-    def __init__(self, width: int, classes: int, form: AttentionForm) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.classes = classes
-        self.heads = 2 if form == "fastbert" else 4
+        self.heads = heads
         self.narrow = nn.Linear(width, self.WIDTH)
         self.query, self.key, self.value = (nn.Linear(self.WIDTH, self.WIDTH) for _ in range(3))
+
+    def narrowed(self, state: State) -> Tensor:
+        """The tokens before the attention, [B, T, 128]."""
+        return torch.tanh(self.narrow(state.hidden))
+
+    def attended(self, tokens: Tensor, mask: Tensor, rows: int | None = None, dropout: float = 0.0) -> Tensor:
+        """The first `rows` tokens (None: all) after the attention over all of them, [B, rows, 128].
+
+        `tokens` [B, T, 128] are the narrowed ones, `mask` bool [B, T]; `dropout` is that of the attention weights.
+        """
+        query, key, value = (self._split(part(tokens)) for part in (self.query, self.key, self.value))
+        context = F.scaled_dot_product_attention(
+            query[:, :, :rows], key, value, attn_mask=mask[:, None, None, :], dropout_p=dropout
+        )
+        return context.transpose(1, 2).flatten(2)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """[B, T, 128] -> [B, heads, T, 128 / heads]."""
+        return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class AttentionHead(NarrowAttention):
+    """A small attention layer over all tokens, then the classifier: logits [B, C].
+
+    The narrow attention; the [CLS] row; dense 128 x 128 and tanh; linear to the classes. FastBERT: two heads and an
+    output projection (181,250 parameters at H = 768, two classes); SmartBERT: four heads and none (164,738).
+    """
+
+    def __init__(self, width: int, classes: int, form: AttentionForm) -> None:
+        super().__init__(width, heads=2 if form == "fastbert" else 4)
+        self.classes = classes
         self.output = nn.Linear(self.WIDTH, self.WIDTH) if form == "fastbert" else nn.Identity()
         self.dense = nn.Linear(self.WIDTH, self.WIDTH)
         self.classifier = nn.Linear(self.WIDTH, classes)
 
     def forward(self, state: State) -> Tensor:
-        tokens = torch.tanh(self.narrow(state.hidden))
-        query, key, value = (self._split(part(tokens)) for part in (self.query, self.key, self.value))
         # Only the [CLS] row is read on, so only its attention is computed.
-        context = F.scaled_dot_product_attention(
-            query[:, :, :1], key, value, attn_mask=state.mask[:, None, None, :]
-        )
-        first = self.output(context.transpose(1, 2).flatten(2)[:, 0])
+        first = self.attended(self.narrowed(state), state.mask, rows=1)[:, 0]
+        return self.answer(self.output(first))
+
+    def contextual(
+        self, tokens: Tensor, mask: Tensor, rows: int | None = None, dropout: float = 0.0
+    ) -> Tensor:
+        """Token states after the self-attention, [B, rows, 128]; see `attended`. The first is what `answer` reads."""
+        states: Tensor = self.output(self.attended(tokens, mask, rows, dropout))
+        return states
+
+    def answer(self, first: Tensor) -> Tensor:
+        """Logits [B, C] from the [CLS] row after the attention, [B, 128]."""
         logits: Tensor = self.classifier(torch.tanh(self.dense(first)))
         return logits
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        """[B, T, 128] -> [B, heads, T, 128 / heads]."""
-        return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def exit_heads(

@@ -142,7 +142,8 @@ def near_threshold(rule: Rule, trace: Trace, threshold: float, margin: float = N
         for index, layer in enumerate(trace.exit_layers[:-1]):
             signals = trace.signals(index, rows)
             criterion = judge(rule, layer, signals, state)
-            close[rows] |= (rule.distance(criterion, signals, state, threshold) <= margin).cpu()
+            tips = rule.distance(criterion, signals, state, threshold) <= margin
+            close[rows] |= (tips if signals.executed is None else tips & signals.executed).cpu()
     if trace.gates is not None and trace.gate_threshold is not None:
         close |= ((trace.gates - trace.gate_threshold).abs() <= margin).any(dim=0).cpu()
     return close
