@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eebench.backbones.base import State
-from eebench.kernels import alignment, centred_gram
+from eebench.kernels import Gram, alignment, centred_gram
 
 
 def state(hidden, real=None):
@@ -65,3 +65,11 @@ def test_rows_can_be_chosen_and_padding_cut(pair):
     kept = torch.tensor([2, 1])
     cut = [gram.select(kept, 4) for gram in whole]
     torch.testing.assert_close(alignment(*cut), alignment(*whole)[kept])
+
+
+def test_matrices_of_several_batches_join_padded_to_the_longest(pair):
+    parts = [[centred_gram(state(tokens[:1])), centred_gram(state(tokens[1:, :5]))] for tokens in pair]
+    joined = [Gram.join(grams) for grams in parts]
+    assert joined[0].matrix.shape == (3, 7, 7)
+    expected = torch.cat([alignment(before, now) for before, now in zip(*parts, strict=True)])
+    torch.testing.assert_close(alignment(*joined), expected)

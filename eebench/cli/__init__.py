@@ -6,9 +6,12 @@ import sys
 
 import typer
 
+from eebench.cli.check import check
 from eebench.cli.cost import cost
 from eebench.cli.latency import latency
 from eebench.cli.listing import show_names
+from eebench.cli.load import load
+from eebench.cli.predict import predict
 from eebench.cli.report import report
 from eebench.cli.status import status
 from eebench.cli.steptime import steptime
@@ -34,6 +37,9 @@ app.command("list")(show_names)
 app.command()(status)
 app.command()(steptime)
 app.command()(latency)
+app.command()(predict)
+app.command()(load)
+app.command()(check)
 
 
 def main() -> None:

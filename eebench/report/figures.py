@@ -107,7 +107,19 @@ def curve_look(index: int) -> Look:
     )
 
 
-def front_svg(points: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption) -> bytes:
+@dataclass(frozen=True)
+class Guides:
+    """Lines to read a front by: a score (in 0..1) and FLOPs per sample, each with its words; None for no line."""
+
+    score: float | None = None
+    score_label: str = ""
+    cost: float | None = None
+    cost_label: str = ""
+
+
+def front_svg(
+    points: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption, guides: Guides | None = None
+) -> bytes:
     """Score against FLOPs per sample: a line per dynamic method, a marker per static one, the front dashed.
 
     `points` are of one task, backbone, split, metric and convention, with each method under its default rule.
@@ -132,20 +144,23 @@ def front_svg(points: pd.DataFrame, methods: Mapping[str, Shown], caption: Capti
                 line = Line("cost", f"{method.title}, {method.rule}", appearance[method.name], banded)
                 draw_line(axes, curve, line)
         _draw_front(axes, known)
+        _draw_guides(axes, guides or Guides(), unit)
         axes.set_xlabel(f"FLOPs per sample ({name}, {plain(caption.convention)})")
         label_scores(axes, caption)
         _add_speedup_axis(axes, known)
         return finish(figure, axes)
 
 
-def layers_svg(exits: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption) -> bytes:
-    """Score by exit: a line per multi-exit method, the full model as a level (layout of GAML-BERT, Fig. 4).
+def layers_svg(
+    exits: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption, level: str = FULL_MODEL
+) -> bytes:
+    """Score by exit: a line per multi-exit method, the last exit of `level` as one (layout of GAML-BERT, Fig. 4).
 
     `exits` are of one task, backbone, split and metric; empty bytes when no method has more than one exit.
     """
     exits = exits.assign(score=100 * exits["score_mean"])
     curves = {str(name): curve.sort_values("exit") for name, curve in exits.groupby("method", sort=False)}
-    multiple = [name for name in methods if name != FULL_MODEL and len(curves.get(name, ())) > 1]
+    multiple = [name for name in methods if name != level and len(curves.get(name, ())) > 1]
     if not multiple:
         return b""
     with style():
@@ -154,9 +169,10 @@ def layers_svg(exits: pd.DataFrame, methods: Mapping[str, Shown], caption: Capti
         for name in multiple:
             banded = len(multiple) <= MOST_BANDS
             draw_line(axes, curves[name], Line("exit", methods[name].title, appearance[name], banded))
-        if FULL_MODEL in curves:
-            level, label = float(curves[FULL_MODEL]["score"].iloc[-1]), f"{methods[FULL_MODEL].title} (full)"
-            axes.axhline(level, color=INK, linestyle=LONG_DASHES, linewidth=1.3, label=short_label(label))
+        if level in curves and level in methods:
+            height, label = float(curves[level]["score"].iloc[-1]), methods[level].title
+            label = f"{label} (full)" if level == FULL_MODEL else label
+            axes.axhline(height, color=INK, linestyle=LONG_DASHES, linewidth=1.3, label=short_label(label))
         axes.set_xlabel("exit (after layer)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=13, integer=True))
         label_scores(axes, caption)
@@ -241,6 +257,16 @@ def _draw_front(axes: Axes, points: pd.DataFrame) -> None:
     )
 
 
+def _draw_guides(axes: Axes, guides: Guides, unit: float) -> None:
+    """The lines that there are, FLOPs in the unit of the axis."""
+    if guides.score is not None:
+        label = short_label(guides.score_label)
+        axes.axhline(100 * guides.score, color=INK, linestyle=":", linewidth=1.0, label=label)
+    if guides.cost is not None:
+        label = short_label(guides.cost_label)
+        axes.axvline(guides.cost / unit, color=INK, linestyle="-.", linewidth=1.0, label=label)
+
+
 def _add_speedup_axis(axes: Axes, points: pd.DataFrame) -> None:
     """The same x axis read as a speed-up, above the plot; ticks that would touch are left out."""
     known = points[points["speedup_flops"].notna()]
@@ -268,9 +294,11 @@ def label_scores(axes: Axes, caption: Caption) -> None:
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
 
 
-def finish(figure: Figure, axes: Axes) -> bytes:
+def finish(figure: Figure, *panels: Axes) -> bytes:
     """Legend at the right, then the SVG; no date or version, which would change bytes and say nothing."""
-    handles, labels = axes.get_legend_handles_labels()
+    found = [panel.get_legend_handles_labels() for panel in panels]
+    handles = [handle for part, _ in found for handle in part]
+    labels = [label for _, part in found for label in part]
     figure.legend(handles, labels, loc="outside right upper", frameon=False, handlelength=2.6)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

@@ -16,12 +16,12 @@ from eebench.report.markdown import decimal, escape, percent, plain, table, time
 from eebench.report.selection import mapping
 
 MEANING = (
-    "Every row and the full model were run in turns, pass by pass, on the same samples and with batches made the same "
-    "way. *Time* is the median over passes of the full model's time over this one's, at the same batch size; "
-    "*FLOPs* is the speed-up in FLOPs, each sample at its real length; *efficiency* is the first over the second: how "
-    "much of what is saved in FLOPs is saved in time. Latency runs from a sample's batch being made to its answer. "
-    "*sequential* runs one sample at a time, *compact* drops rows that leave from their batch, *pooled* fills batches "
-    "up again with rows at the same depth. Times belong to the device; the ratios say what carries over."
+    "Every row and the full model were run in turns of a few samples, on the same samples in batches made alike. "
+    "*Time* is the median over passes of the full model's time over this one's, at the same batch size; *FLOPs* is the "
+    "speed-up in FLOPs, each sample at its real length; *efficiency* is the first over the second: how much of what is "
+    "saved in FLOPs is saved in time. Latency runs from a sample's batch being made to its answer. *sequential* runs "
+    "one sample at a time, *compact* drops rows that leave from their batch, *pooled* fills batches up again with rows "
+    "at the same depth. Times belong to the device; the ratios say what carries over."
 )
 ALL_FASTER = "Nothing measured here is slower than the full model."
 HEADERS = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from eebench.report import tables
 from eebench.report.definitions import BLIND, DEFINITIONS, PROTOCOLS
 from eebench.report.figures import Caption, front_svg, layers_svg
 from eebench.report.files import FigureFile, free_path
+from eebench.report.layouts import layout_sections
+from eebench.report.latency import latency_figures, latency_section
 from eebench.report.markdown import escape, plain, table
 from eebench.report.published import WHY, published_tables
 from eebench.report.sections import Rendered, render_sections
@@ -21,7 +23,7 @@ from eebench.report.selection import Shown, apart, default_points, distinguish, 
 from eebench.report.training_cost import steptime_section
 from eebench.results import Results, read_results, write_if_changed
 
-FIGURE_NAMES = ("front-*.svg", "layers-*.svg", "section-*.svg")
+FIGURE_NAMES = ("front-*.svg", "layers-*.svg", "section-*.svg", "latency-*.svg")
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,21 @@ class Page:
     extra: list[Rendered]
 
 
-def render_report(folder: Path) -> list[Path]:
+def render_report(folder: Path, layout: str | None = None) -> list[Path]:
     """Write the page of a results folder; the paths of all its files, changed or not.
 
     Rendering twice gives the same bytes. Raises DataError when the folder is not a complete results folder.
     """
-    return [file.path for file in update_report(folder) if file.change != "removed"]
+    return [file.path for file in update_report(folder, layout) if file.change != "removed"]
 
 
-def update_report(folder: Path) -> list[FileChange]:
+def update_report(folder: Path, layout: str | None = None) -> list[FileChange]:
     """Write the page of a results folder, and say what became of each file.
 
-    A figure of a task or backbone that the results no longer have is removed.
+    `layout` names a paper whose sections stand in place of the suite's own. A figure of a task or backbone that the
+    results no longer have is removed.
     """
-    contents = page_files(read_results(folder))
+    contents = page_files(read_results(folder), layout)
     changes = [
         FileChange(folder / path, "written" if write_if_changed(folder / path, content) else "unchanged")
         for path, content in contents.items()
@@ -68,8 +71,11 @@ def update_report(folder: Path) -> list[FileChange]:
     return [*changes, *_remove_stale(folder, set(contents))]
 
 
-def page_files(results: Results) -> dict[str, bytes]:
+def page_files(results: Results, layout: str | None = None) -> dict[str, bytes]:
     """The files of the page by their path below the folder; the page itself comes first."""
+    if layout is not None:
+        asked = {"sections": layout_sections(layout, results), "layout": layout}
+        results = replace(results, provenance={**results.provenance, **asked})
     split, held = apart(distinguish(results))
     methods = shown_methods(split)
     fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
@@ -77,6 +83,7 @@ def page_files(results: Results) -> dict[str, bytes]:
     page = Page(split, held, methods, fronts, layers, extra)
     files = {"README.md": "\n".join(_page_lines(page)).encode()}
     figures = [*fronts, *layers, *(figure for section in extra for figure in section.figures)]
+    figures += latency_figures(results.folder)
     return files | {figure.path: figure.svg for figure in figures}
 
 
@@ -145,7 +152,9 @@ def _page_lines(page: Page) -> Iterator[str]:
     yield f"# Results: {escape(name)}"
     if suite.get("description"):
         yield from ("", escape(suite["description"]))
-    yield from ("", f"Written by `eebench report --suite {_code(name)}` from the text files in this folder.")
+    layout = page.results.provenance.get("layout")
+    command = f"eebench report --suite {_code(name)}" + (f" --layout {_code(layout)}" if layout else "")
+    yield from ("", f"Written by `{command}` from the text files in this folder.")
     sections: list[tuple[str, Iterable[str]]] = [
         ("How it was run", [_protocol_table(page)]),
         ("Methods", [tables.methods_table(page.methods)] if page.methods else []),
@@ -157,6 +166,7 @@ def _page_lines(page: Page) -> Iterator[str]:
         ("Score by exit", _exits_section(page)),
         ("Cost of the components", _cost_section(page)),
         ("Training cost", steptime_section(page.results.folder)),
+        ("Measured time", latency_section(page.results.folder)),
         ("Runs without a result", [_failures(page)]),
         ("What the numbers mean", ["\n".join(f"- {line}" for line in _definitions(page))]),
     ]

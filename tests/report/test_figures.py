@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from eebench.report.figures import Caption, front_svg, layers_svg, looks
+from eebench.report.figures import Caption, Guides, front_svg, layers_svg, looks
 from eebench.report.selection import Shown, default_points, shown_methods
 from eebench.results import Results
 
@@ -125,3 +125,22 @@ class TestLooks:
         shown = {name: Shown(name, name, "", "r", static=name == "a") for name in "abc"}
         alone = {name: shown[name] for name in "bc"}
         assert {name: look for name, look in looks(shown).items() if name != "a"} == looks(alone)
+
+
+class TestGuides:
+    def test_lines_that_there_are(self, points: pd.DataFrame, methods: dict[str, Shown]):
+        plain = front_svg(points, methods, CAPTION)
+        assert front_svg(points, methods, CAPTION, Guides()) == plain
+        cost = float(points["flops_per_sample"].max()) / 2
+        both = texts(
+            front_svg(points, methods, CAPTION, Guides(0.5, "half the score", cost, "half the FLOPs"))
+        )
+        assert {"half the score", "half the FLOPs"} <= set(both)
+        one = texts(front_svg(points, methods, CAPTION, Guides(cost=cost, cost_label="half the FLOPs")))
+        assert "half the FLOPs" in one and "half the score" not in one
+
+
+class TestLevel:
+    def test_another_method_is_the_level(self, exits: pd.DataFrame, methods: dict[str, Shown]):
+        assert "Fine-tuned (full)" in texts(layers_svg(exits, methods, CAPTION))
+        assert "Fine-tuned (full)" not in texts(layers_svg(exits, methods, CAPTION, ""))

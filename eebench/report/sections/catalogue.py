@@ -12,13 +12,21 @@ from pydantic import ValidationError
 from eebench.errors import DataError
 from eebench.report.files import FigureFile, free_path
 from eebench.report.markdown import escape
+from eebench.report.sections.alignment import alignment
 from eebench.report.sections.comparison import comparison
+from eebench.report.sections.compression import compression
+from eebench.report.sections.elue import elue
+from eebench.report.sections.front import front
 from eebench.report.sections.ground import Block, Drawing, Ground, grounds
 from eebench.report.sections.histogram import histogram
+from eebench.report.sections.layers import layers
 from eebench.report.sections.overthinking import overthinking
 from eebench.report.sections.pairs import pairs
 from eebench.report.sections.sensitivity import sensitivity
+from eebench.report.sections.simple import simple
+from eebench.report.sections.skipping import skipping
 from eebench.report.sections.strategies import strategies
+from eebench.report.sections.thresholds import thresholds
 from eebench.report.sections.training_steps import training_steps
 from eebench.report.selection import Shown
 from eebench.results import Results
@@ -33,6 +41,14 @@ RENDERERS: Mapping[str, Callable[[Any, Ground], Iterator[Block]]] = {
     "strategies": strategies,
     "overthinking": overthinking,
     "comparison": comparison,
+    "alignment": alignment,
+    "thresholds": thresholds,
+    "skipping": skipping,
+    "front": front,
+    "layers": layers,
+    "simple": simple,
+    "compression": compression,
+    "elue": elue,
 }
 
 

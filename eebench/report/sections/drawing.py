@@ -1,12 +1,15 @@
-"""The figures of sections: score against a number, and how often a value occurs."""
+"""The figures of sections: score against a number, several quantities against one, and how often a value occurs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -25,6 +28,39 @@ from eebench.report.figures import (
     style,
 )
 from eebench.report.sections.ground import Spread
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of several plots above each other: its curves (y by x) and what y is."""
+
+    curves: Mapping[str, Mapping[float, float]]
+    y_label: str
+
+
+def panels_svg(panels: Sequence[Panel], x_label: str, title: str) -> bytes:
+    """Plots above each other with one x axis, whose numbers are counted. Empty without points."""
+    drawn = [panel for panel in panels if any(panel.curves.values())]
+    if not drawn:
+        return b""
+    with style():
+        figure = Figure(figsize=(8.6, 3.1 * len(drawn) + 0.6), layout="constrained")
+        FigureCanvasSVG(figure)
+        plots = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+        index = 0
+        for axes, panel in zip(plots, drawn, strict=True):
+            axes.spines["right"].set_visible(False)
+            axes.set_ylabel(short_label(panel.y_label))
+            axes.ticklabel_format(axis="y", useOffset=False, style="plain")
+            for name, curve in panel.curves.items():
+                places = sorted(curve)
+                table = pd.DataFrame({"x": places, "score": [curve[place] for place in places]})
+                draw_line(axes, table.assign(score_std=math.nan), Line("x", name, curve_look(index), False))
+                index += 1
+        plots[0].set_title(short_label(title, 80), loc="left")
+        plots[-1].set_xlabel(short_label(x_label))
+        plots[-1].xaxis.set_major_locator(MaxNLocator(nbins=13, integer=True))
+        return finish(figure, *plots)
 
 
 def curves_svg(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from eebench.report.selection import Shown, mapping, operating_point
+from eebench.report.selection import FULL_MODEL, Shown, mapping, operating_point
 from eebench.results import Results
 from eebench.sections import Section
 from eebench.stats import mean_and_std
@@ -57,7 +58,8 @@ class Ground:
     """The results of one backbone on the split shown, under one convention.
 
     The rows are those of `distinguish`: their label is in the column ``base``. `held` are the points that choose
-    settings, empty when those shown do; `about` is what the provenance says of each label.
+    settings, empty when those shown do; `histograms`, `checks` and `simple` are the files of those names; `about` is
+    what the provenance says of each label.
     """
 
     backbone: str
@@ -66,6 +68,8 @@ class Ground:
     exits: pd.DataFrame
     runs: pd.DataFrame
     histograms: pd.DataFrame
+    checks: pd.DataFrame
+    simple: pd.DataFrame
     methods: Mapping[str, Shown]
     about: Mapping[str, Any]
 
@@ -150,17 +154,51 @@ class Ground:
 
     def operating(self, label: str, task: str, rule: str | None = None) -> pd.Series[Any] | None:
         """The operating point of a label on a task, under its default rule or another; None if it has none."""
+        curve = self.curve(label, task, rule)
+        chosen = operating_point(self._judges(label, task, curve))
+        return None if chosen is None else _with_setting(curve, str(chosen["setting"]))
+
+    def nearest(self, label: str, task: str, speedup: float | None) -> pd.Series[Any] | None:
+        """The point whose FLOPs speed-up is nearest to one, of equals the first; without one the operating point."""
+        if speedup is None:
+            return self.operating(label, task)
+        curve = self.curve(label, task)
+        judges = self._judges(label, task, curve)
+        judges = judges[judges["speedup_flops"].notna()]
+        if judges.empty:
+            return None
+        distances = (judges["speedup_flops"] - speedup).abs().to_numpy()
+        return _with_setting(curve, str(judges["setting"].iloc[int(distances.argmin())]))
+
+    def curve(self, label: str, task: str, rule: str | None = None) -> pd.DataFrame:
+        """All points of a label on a task under its default rule or another."""
         points = of(self.points, label, task)
         if points.empty:
-            return None
-        rule = rule or self.methods[str(points["method"].iloc[0])].rule
+            return points
+        return points[points["rule"] == (rule or self.methods[str(points["method"].iloc[0])].rule)]
+
+    def _judges(self, label: str, task: str, curve: pd.DataFrame) -> pd.DataFrame:
+        """The points that choose a setting of a curve: those held out for it, else its own."""
         held = of(self.held, label, task)
-        curve, judges = points[points["rule"] == rule], held[held["rule"] == rule]
-        chosen = operating_point(curve if judges.empty else judges)
-        if chosen is None:
-            return None
-        shown = curve[curve["setting"] == chosen["setting"]]
-        return shown.iloc[0] if len(shown) else None
+        judges = held[held["rule"].isin(curve["rule"])]
+        return curve if judges.empty else judges
+
+    def at(self, label: str, task: str, rule: str, threshold: float) -> pd.Series[Any] | None:
+        """The point of a rule at one threshold, the first of equals; None if there is none.
+
+        Example: ``at("pabee", "cola", "entropy", 0.3)`` has the setting ``S=0.3``.
+        """
+        curve = self.curve(label, task, rule)
+        return next((row for _, row in curve.iterrows() if is_at(str(row["setting"]), threshold)), None)
+
+    def static(self, label: str, task: str) -> bool:
+        """Whether a label has one exit alone."""
+        return len(self.exit_rows(label, task)) == 1
+
+    def full(self, task: str) -> str | None:
+        """The label of the full model on a task: the fine-tuned backbone with nothing added."""
+        there = dict.fromkeys(map(str, self.exits[self.exits["task"] == task]["base"]))
+        return next((label for label in there if self.method(label) == FULL_MODEL), None)
 
     def without_result(self, section: Section) -> Iterator[str]:
         """Every label and task of a section that was to be run and has no result."""
@@ -173,6 +211,26 @@ class Ground:
                     yield f"{label} on {task}"
 
 
+def _with_setting(curve: pd.DataFrame, setting: str) -> pd.Series[Any] | None:
+    """The row of one setting."""
+    shown = curve[curve["setting"] == setting]
+    return shown.iloc[0] if len(shown) else None
+
+
+def knobs_of(setting: str) -> dict[str, float]:
+    """The numbers of a setting, in their order: "theta=0.06;R=2" -> {"theta": 0.06, "R": 2.0}; empty for odd texts."""
+    try:
+        return {name: float(value) for name, value in (part.split("=") for part in setting.split(";"))}
+    except ValueError:
+        return {}
+
+
+def is_at(setting: str, threshold: float) -> bool:
+    """Whether a setting has this threshold, which is its last number."""
+    numbers = list(knobs_of(setting).values())
+    return bool(numbers) and math.isclose(numbers[-1], threshold, abs_tol=1e-12)
+
+
 def of(rows: pd.DataFrame, label: str, task: str) -> pd.DataFrame:
     """The rows of one label on one task."""
     return rows[(rows["base"] == label) & (rows["task"] == task)]
@@ -181,17 +239,20 @@ def of(rows: pd.DataFrame, label: str, task: str) -> pd.DataFrame:
 def grounds(results: Results, held: pd.DataFrame, methods: Mapping[str, Shown]) -> Iterator[Ground]:
     """One ground per backbone, on its first split and convention; takes the result of `distinguish`."""
     about = mapping(results.provenance.get("methods"))
-    histograms = results.histograms.assign(base=results.histograms["method"])
+    histograms, checks, simple = (
+        table.assign(base=table["method"]) for table in (results.histograms, results.checks, results.simple)
+    )
     for backbone in dict.fromkeys(map(str, results.runs["backbone"])):
-        points, exits, judges, runs, counted = (
+        points, exits, judges, runs, counted, checked, shorter = (
             table[table["backbone"] == backbone]
-            for table in (results.points, results.exits, held, results.runs, histograms)
+            for table in (results.points, results.exits, held, results.runs, histograms, checks, simple)
         )
         points = first(points, "split", "convention")
         if len(points):
-            exits = exits[exits["split"] == points["split"].iloc[0]]
+            split = points["split"].iloc[0]
+            exits, checked, shorter = (table[table["split"] == split] for table in (exits, checked, shorter))
             judges = judges[judges["convention"] == points["convention"].iloc[0]]
-        yield Ground(backbone, points, judges, exits, runs, counted, methods, about)
+        yield Ground(backbone, points, judges, exits, runs, counted, checked, shorter, methods, about)
 
 
 def first(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:

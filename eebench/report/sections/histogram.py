@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from eebench.histograms import EDGES, Bin, percentile, share_below
 from eebench.report.figures import Caption
@@ -18,11 +18,12 @@ AXES = {
     "delta": "change from layer to layer",
 }
 GUIDES = {"angle": 90.0, "c": 0.0, "delta": 0.0}
+COUNTED = {"angle": "steps", "c": "steps", "delta": "changes"}
 PERCENTILES = (0.05, 0.5, 0.95)
 
 NOTE = (
-    "Shares are in percent of the steps of all seeds. They are counted in bins: where a limit lies inside one, both "
-    "ends of what it can be are given, and percentiles spread the steps of a bin evenly."
+    "Shares are in percent of the {counted} of all seeds. They are counted in bins: where a limit lies inside one, "
+    "both ends of what it can be are given, and percentiles spread the {counted} of a bin evenly."
 )
 REVERSED = (
     "Reversed: steps with c < -(1 - alpha) / alpha, which soft alignment takes against the labels' gradient."
@@ -33,22 +34,26 @@ def histogram(section: HistogramSection, ground: Ground) -> Iterator[Block]:
     """Per task a figure and what is in it as numbers."""
     shown = False
     for task in ground.tasks(section):
-        found = {
-            label: bins for label in section.methods if (bins := _bins(ground, label, task, section.quantity))
-        }
-        if not found:
-            continue
-        shown = True
-        shares = {ground.title(label): [part.steps / _steps(bins) for part in bins]
-                  for label, bins in found.items()}  # fmt: skip
-        quantity = section.quantity
-        caption = Caption(f"{task}, {ground.backbone}", "share of the steps (%)")
-        alt = f"Distribution of {quantity}: {task}, {ground.backbone}"
-        svg = shares_svg(shares, EDGES[quantity], AXES[quantity], caption, GUIDES[quantity])
-        yield Drawing(task, alt, svg)
-        yield _table(section, ground, task, found)
+        for block in distribution(ground, task, section.methods, section.quantity):
+            shown = True
+            yield block
     if shown:
-        yield f"{NOTE} {REVERSED}" if section.quantity == "c" else NOTE
+        note = NOTE.format(counted=COUNTED[section.quantity])
+        yield f"{note} {REVERSED}" if section.quantity == "c" else note
+
+
+def distribution(ground: Ground, task: str, labels: Iterable[str], quantity: str) -> Iterator[Block]:
+    """The figure and the table of one task; nothing when none of the labels has a count."""
+    found = {label: bins for label in labels if (bins := _bins(ground, label, task, quantity))}
+    if not found:
+        return
+    shares = {ground.title(label): [part.steps / _steps(bins) for part in bins]
+              for label, bins in found.items()}  # fmt: skip
+    caption = Caption(f"{task}, {ground.backbone}", f"share of the {COUNTED[quantity]} (%)")
+    alt = f"Distribution of {quantity}: {task}, {ground.backbone}"
+    svg = shares_svg(shares, EDGES[quantity], AXES[quantity], caption, GUIDES[quantity])
+    yield Drawing(task, alt, svg)
+    yield _table(ground, task, quantity, found)
 
 
 def _bins(ground: Ground, label: str, task: str, quantity: str) -> list[Bin]:
@@ -68,20 +73,20 @@ def _steps(bins: list[Bin]) -> int:
     return sum(part.steps for part in bins)
 
 
-def _table(section: HistogramSection, ground: Ground, task: str, found: dict[str, list[Bin]]) -> str:
+def _table(ground: Ground, task: str, quantity: str, found: dict[str, list[Bin]]) -> str:
     """One row per method."""
-    limits = {"angle": "90 degrees or more"}.get(section.quantity, "below 0")
-    flips = ["reversed"] if section.quantity == "c" else []
+    limits = {"angle": "90 degrees or more"}.get(quantity, "below 0")
+    flips = ["reversed"] if quantity == "c" else []
     rows = []
     for label, bins in found.items():
-        below = share_below(bins, GUIDES[section.quantity])
-        share = _share((1 - below[1], 1 - below[0]) if section.quantity == "angle" else below)
+        below = share_below(bins, GUIDES[quantity])
+        share = _share((1 - below[1], 1 - below[0]) if quantity == "angle" else below)
         turned = [_share(share_below(bins, limit)) if (limit := _limit(ground, label, task)) is not None
                   else MISSING] if flips else []  # fmt: skip
         numbers = [_value(percentile(bins, part), bins) for part in PERCENTILES]
         rows.append([escape(ground.title(label)), integer(_steps(bins)), share, *turned, *numbers])
     title = f"{escape(task)}: method"
-    return table([title, "steps", limits, *flips, "5%", "median", "95%"], rows)
+    return table([title, COUNTED[quantity], limits, *flips, "5%", "median", "95%"], rows)
 
 
 def _limit(ground: Ground, label: str, task: str) -> float | None:

@@ -7,10 +7,12 @@ from functools import cache
 
 import pandas as pd
 
-from eebench.reference import reference_names, reference_table
+from eebench.reference import published, reference_names, reference_table
 from eebench.report.markdown import MISSING, escape
 
 Row = pd.Series
+CELLS = ("score", "flops", "cost", "reductions")
+"""The cells of a row that a doubt can name."""
 
 
 def printed(task: str, method: str, item: str) -> Row | None:
@@ -18,6 +20,19 @@ def printed(task: str, method: str, item: str) -> Row | None:
     rows = _items()
     rows = rows[(rows["task"] == task) & (rows["method"] == method) & (rows["item"] == item)]
     return rows.iloc[0] if len(rows) else None
+
+
+def main_results(paper: str, task: str, label: str, backbone: str) -> pd.DataFrame:
+    """The main results that a paper printed for a method on a task, one row per setting; none for a variant.
+
+    Of several backbones those of `backbone`, else those of BERT-base; a method that has one only is shown with it.
+    """
+    rows = published(task, label)
+    rows = rows[(rows["paper"] == paper) & (rows["split"] != "test")]
+    if rows["backbone"].nunique() > 1:
+        there = set(rows["backbone"])
+        rows = rows[rows["backbone"] == (backbone if backbone in there else "bert-base-uncased")]
+    return rows
 
 
 def items(start: str) -> list[str]:
@@ -41,18 +56,23 @@ def note(rows: Iterable[Row | None]) -> Iterator[str]:
         )
 
 
-def column(title: str, rows: list[Row | None], places: int = 1) -> tuple[list[str], list[list[str]]]:
+def column(
+    title: str, rows: list[Row | None], places: int = 1, key: str = "score"
+) -> tuple[list[str], list[list[str]]]:
     """A column of printed numbers: its header and one list per row, both empty when no paper has a number here."""
     if not paper_of(rows):
         return [], [[] for _ in rows]
-    return [f"{escape(title)}: printed"], [[cell(row, places)] for row in rows]
+    return [f"{escape(title)}: printed"], [[cell(row, places, key)] for row in rows]
 
 
-def cell(row: Row | None, places: int = 1) -> str:
-    """A printed number."""
-    if row is None or pd.isna(row["score"]):
+def cell(row: Row | None, places: int = 1, key: str = "score") -> str:
+    """A printed number; a doubt is marked where its words do not name another cell."""
+    if row is None or pd.isna(row[key]):
         return MISSING
-    return f"{float(row['score']):,.{places}f}{'*' if row['doubtful'] else ''}"
+    named, _, _ = str(row["doubtful"]).partition(":")
+    here = key.removesuffix("_percent").replace("speedup", "reductions") in named
+    mark = "*" if named and (here or not any(name in named for name in CELLS)) else ""
+    return f"{float(row[key]):,.{places}f}{mark}"
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ EXITS: dict[str, dict[int, float]] = {
     "pabee": {2: 0.20, 4: 0.30, 6: 0.40},
     "gaml": {2: 0.23, 4: 0.33, 6: 0.43},
     "gaml-small": {2: 0.26, 4: 0.36, 6: 0.40},
+    "csdbert": {1: 0.10, 2: 0.20, 3: 0.31, 4: 0.41, 5: 0.42, 6: 0.44},
+    "smartbert": {3: 0.48, 6: 0.50},
 }
 """Mean score by label and exit."""
 
@@ -37,6 +40,9 @@ POINTS: dict[str, list[tuple[str, str, float, float]]] = {
               ("entropy", "S=0.3", 0.33, 2.6)],
     "gaml": [("patience", "patience=2", 0.38, 2.0), ("entropy", "S=0.3", 0.36, 2.05)],
     "gaml-small": [("patience", "patience=2", 0.37, 1.85)],
+    "csdbert": [("cka", "theta=0.06;R=1", 0.30, 1.9), ("cka", "theta=0.06;R=2", 0.40, 1.5),
+                ("cka", "theta=0;R=1", 0.36, 1.4), ("budgeted", "exit=3", 0.31, 2.0)],
+    "smartbert": [("entropy", "S=0", 0.50, 1.25), ("entropy", "S=0.1", 0.49, 1.6), ("entropy", "S=0.5", 0.4, 2.5)],
 }  # fmt: skip
 
 # Mean over exits by label and seed; None failed.
@@ -45,6 +51,15 @@ SEEDS: dict[str, dict[int, float | None]] = {
     "gaml": {1: 0.31, 2: 0.35, 3: 0.36},
     "lost": {1: None, 2: None},
 }
+
+PARAMETERS = {"gaml-small": 400}
+
+# Label: rule, setting, score and speed-up on the shorter half of dev.
+SIMPLE = {"finetune": ("budgeted", "exit=6", 0.46, 1.0), "gaml": ("patience", "patience=2", 0.41, 2.2)}
+
+# Theta: checks and how many fired, of csdbert under cka; and how its changes lie.
+CHECKS = {"0": (40, 30), "0.06": (40, 39)}
+CHANGES = {-0.02: 30, 0.01: 9, 0.1: 1}
 
 METHODS: dict[str, Any] = {
     "finetune": {"method": "finetune", "title": "Fine-tuned", "default_rule": "budgeted",
@@ -55,6 +70,8 @@ METHODS: dict[str, Any] = {
              "task_options": {"cola": {"alpha": 0.3}}},
     "gaml-small": {"method": "gaml", "title": "GAML-BERT (gaml-small)", "default_rule": "patience",
                    "options": {"patience": 2, "alpha": 0.1, "ga": "soft"}},
+    "csdbert": {"method": "csdbert", "title": "CsdBERT", "default_rule": "cka"},
+    "smartbert": {"method": "smartbert", "title": "SmartBERT", "default_rule": "entropy"},
 }  # fmt: skip
 
 SECTIONS: list[dict[str, Any]] = [
@@ -69,6 +86,14 @@ SECTIONS: list[dict[str, Any]] = [
     {"kind": "strategies", "methods": ["pabee", "gaml"]},
     {"kind": "overthinking", "title": "Deep <enough>?", "methods": ["first-1", "first-5", "finetune"]},
     {"kind": "overthinking", "methods": ["lost"]},
+    {"kind": "alignment", "methods": ["csdbert", "lost"]},
+    {"kind": "thresholds", "methods": ["finetune", "smartbert"], "settings": [0.1, 0.5]},
+    {"kind": "skipping", "methods": ["smartbert"]},
+    {"kind": "front", "methods": ["finetune", "pabee", "gaml"], "score_share": 0.95, "cost_share": 0.25},
+    {"kind": "layers", "methods": ["pabee", "gaml"], "level": "finetune"},
+    {"kind": "simple", "methods": ["finetune", "gaml", "pabee"]},
+    {"kind": "compression", "methods": ["finetune", "gaml", "gaml-small"], "speedups": {"gaml": 2.0}},
+    {"kind": "elue", "reference": "pabee", "methods": ["gaml", "gaml-small"]},
 ]  # fmt: skip
 
 CELL = {"task": "cola", "backbone": "toy"}
@@ -92,7 +117,7 @@ def exit_rows() -> list[dict[str, Any]]:
 def point_rows() -> list[dict[str, Any]]:
     return [
         {**CELL, **FORM, "method": label, "rule": rule, "setting": setting, "split": "dev", "metric": "matthews",
-         "score_mean": score, "score_std": spread_of(label)[0], "seeds": spread_of(label)[1], "mean_exit": 3.0,
+         "score_mean": score, "score_std": spread_of(label)[0], "seeds": spread_of(label)[1], "mean_exit": 6 / speedup,
          "speedup_layers": speedup, "flops_per_sample": 1e9 / speedup, "speedup_flops": speedup,
          "convention": "full_2mac@128"}
         for label, points in POINTS.items() for rule, setting, score, speedup in points
@@ -106,7 +131,8 @@ def run_rows() -> list[dict[str, Any]]:
             ok = mean is not None
             rows.append({
                 **CELL, **FORM, "method": label, "seed": seed, "status": "ok" if ok else "failed",
-                "reason": "" if ok else "the loss is not finite", "parameters": 1000 if ok else None,
+                "reason": "" if ok else "the loss is not finite",
+                "parameters": PARAMETERS.get(label, 1000) if ok else None,
                 "training_steps": 1000 + 100 * seed if ok else None, "configurations": 1, "exit_mean": mean,
             })  # fmt: skip
     return rows
@@ -132,9 +158,50 @@ def histogram_rows() -> list[dict[str, Any]]:
     ]
 
 
+def delta_rows() -> list[dict[str, Any]]:
+    """Forty changes, each in the bin that begins at its value."""
+    return [
+        {
+            **CELL,
+            "method": "csdbert",
+            "quantity": "delta",
+            "low": low,
+            "high": high,
+            "count": CHANGES.get(low, 0),
+        }
+        for low, high in pairwise(EDGES["delta"])
+    ]
+
+
+def check_rows() -> list[dict[str, Any]]:
+    return [
+        {
+            **CELL,
+            "method": "csdbert",
+            "split": "dev",
+            "rule": "cka",
+            "theta": theta,
+            "checks": made,
+            "fired": fired,
+        }
+        for theta, (made, fired) in CHECKS.items()
+    ]
+
+
+def simple_rows() -> list[dict[str, Any]]:
+    return [
+        {**CELL, "method": label, "rule": rule, "setting": setting, "split": "dev", "metric": "matthews",
+         "score_mean": score, "score_std": math.nan, "seeds": 1, "mean_exit": 6 / speedup,
+         "flops_per_sample": 1e9 / speedup, "speedup_flops": speedup}
+        for label, (rule, setting, score, speedup) in SIMPLE.items()
+    ]  # fmt: skip
+
+
 def write_analyses(folder: Path, sections: list[dict[str, Any]], **tables: list[dict[str, Any]]) -> Path:
     """The results written by hand, some tables of them replaced."""
-    rows = {"points": point_rows(), "exits": exit_rows(), "runs": run_rows(), "histograms": histogram_rows()}
+    rows = {"points": point_rows(), "exits": exit_rows(), "runs": run_rows(),
+            "histograms": [*histogram_rows(), *delta_rows()], "checks": check_rows(),
+            "simple": simple_rows()}  # fmt: skip
     provenance = {"suite": {"name": folder.name}, "methods": METHODS, "sections": sections}
     found = {name: pd.DataFrame(part) for name, part in (rows | tables).items() if part}
     write_results(folder, found, provenance)

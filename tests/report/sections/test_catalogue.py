@@ -42,7 +42,8 @@ def test_figures_of_a_section_that_is_gone_are_removed(analyses, write):
     assert names == {
         "section-2-comparison-cola-toy.svg", "section-3-histogram-cola-toy.svg",
         "section-4-histogram-cola-toy.svg", "section-5-sensitivity-cola-toy.svg",
-        "section-8-overthinking-cola-toy.svg",
+        "section-8-overthinking-cola-toy.svg", "section-10-alignment-cola-toy.svg",
+        "section-10-alignment-cola-toy-2.svg", "section-13-front-cola-toy.svg", "section-14-layers-cola-toy.svg",
     }  # fmt: skip
     write(analyses, [])
     removed = {file.path.name for file in update_report(analyses) if file.change == "removed"}

@@ -1,7 +1,7 @@
 import math
 
 from eebench.report.figures import Caption
-from eebench.report.sections.drawing import curves_svg, shares_svg
+from eebench.report.sections.drawing import Panel, curves_svg, panels_svg, shares_svg
 from eebench.report.sections.ground import Spread
 
 CAPTION = Caption("a $title$", "accuracy")
@@ -32,3 +32,15 @@ def test_open_bins_are_drawn():
     svg = shares_svg({"m": [0.1, 0.2, 0.3, 0.4]}, edges, "c", CAPTION, guide=0.0)
     assert svg == shares_svg({"m": [0.1, 0.2, 0.3, 0.4]}, edges, "c", CAPTION, guide=0.0)
     assert b">m<" in svg and b"nan" not in svg and b"inf" not in svg
+
+
+def test_panels_have_one_axis_of_counted_numbers():
+    panels = [
+        Panel({"up": {1: 2.0, 2: 1.5}, "none": {}}, "speed-up"),
+        Panel({"down": {1: 30.0, 2: 40.0}}, "score"),
+    ]
+    svg = panels_svg(panels, "R", "a $title$")
+    assert svg == panels_svg(panels, "R", "a $title$")
+    for text in (b">up<", b">down<", b">speed-up<", b">score<", b">R<", b"a $title$"):
+        assert svg.count(text) == 1
+    assert panels_svg([Panel({"none": {}}, "y")], "R", "t") == b""

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from eebench.report.sections.ground import Spread, first, grounds
+from eebench.report.sections.ground import Spread, first, grounds, is_at, knobs_of
 from eebench.report.selection import apart, distinguish, shown_methods
 from eebench.results import read_results
 
@@ -95,3 +95,42 @@ def test_one_ground_per_backbone_on_its_first_split_and_convention(analyses):
     assert (other.backbone, len(other.points), len(other.exits)) == ("other", len(points), 0)
     assert len(toy.histograms) > 0 and other.histograms.empty
     assert first(points.iloc[:0], "split").empty
+
+
+def test_a_point_at_a_threshold_or_near_a_speed_up(ground):
+    assert ground.at("pabee", "cola", "entropy", 0.3)["score_mean"] == 0.33
+    assert ground.at("csdbert", "cola", "cka", 2)["setting"] == "theta=0.06;R=2"
+    assert ground.at("pabee", "cola", "entropy", 0.4) is ground.at("lost", "cola", "entropy", 0.3) is None
+    assert ground.nearest("pabee", "cola", None)["setting"] == "patience=2"
+    assert ground.nearest("pabee", "cola", 2.6)["setting"] == "patience=1"
+    assert ground.nearest("lost", "cola", 2.6) is None
+    assert len(ground.curve("pabee", "cola")) == 2 and len(ground.curve("pabee", "cola", "entropy")) == 1
+
+
+def test_held_out_points_choose_the_nearest(ground):
+    held = ground.points[ground.points["method"] == "pabee"].copy()
+    held["speedup_flops"] = [2.6 if setting == "patience=2" else 9.0 for setting in held["setting"]]
+    blind = type(ground)(**{**vars(ground), "held": held})
+    assert blind.nearest("pabee", "cola", 2.6)["setting"] == "patience=2"
+
+
+def test_static_labels_and_the_full_model(ground):
+    assert ground.static("finetune", "cola") and not ground.static("pabee", "cola")
+    assert ground.full("cola") == "finetune" and ground.full("rte") is None
+
+
+def test_settings_are_numbers():
+    assert knobs_of("theta=0.06;R=2") == {"theta": 0.06, "R": 2.0}
+    assert knobs_of("odd") == knobs_of("") == {}
+    assert (
+        is_at("S=0.1", 0.1) and is_at("t=2;tau=0", 0.0) and not is_at("S=0.1", 0.2) and not is_at("odd", 0.0)
+    )
+
+
+def test_checks_and_simple_are_of_the_split_shown(analyses):
+    results, held = apart(distinguish(read_results(analyses)))
+    more = {name: pd.concat([table, table.assign(split="holdout")])
+            for name, table in (("checks", results.checks), ("simple", results.simple))}  # fmt: skip
+    (found,) = grounds(type(results)(**{**vars(results), **more}), held, shown_methods(results))
+    assert set(found.checks["split"]) == set(found.simple["split"]) == {"dev"}
+    assert found.checks["base"].tolist() == ["csdbert", "csdbert"]

@@ -31,8 +31,15 @@ def test_hard_alignment_reverses_nothing(ground, section):
 
 
 def test_nothing_recorded_or_other_bins(ground, section):
-    asked = section(kind="histogram", quantity="delta", methods=["gaml"])
+    asked = section(kind="histogram", quantity="delta", methods=["pabee"])
     assert list(histogram(asked, ground)) == []
     wider = ground.histograms.assign(low=ground.histograms["low"] - 1)
     other = type(ground)(**{**vars(ground), "histograms": wider})
     assert list(histogram(section(kind="histogram", quantity="angle", methods=["gaml"]), other)) == []
+
+
+def test_changes_are_counted_as_changes(ground, section):
+    figure, text, note = histogram(section(kind="histogram", quantity="delta", methods=["csdbert"]), ground)
+    assert b"share of the changes" in figure.svg and "percent of the changes" in note
+    # 30 of 40 changes lie between -0.02 and -0.01; the second of them at 5%, the 20th in the middle.
+    assert cells(text) == ["CsdBERT", "40", "75.0", "-0.02", "-0.01", "0.02"]

@@ -1,4 +1,4 @@
-from eebench.report.sections.printed import cell, column, items, note, paper_of, printed
+from eebench.report.sections.printed import cell, column, items, main_results, note, paper_of, printed
 
 
 def test_items_of_a_paper():
@@ -28,3 +28,20 @@ def test_the_note_names_each_paper_once():
     (text,) = note([None, row, row])
     assert text.startswith("Printed: by GAML-BERT, for BERT-base")
     assert list(note([None])) == []
+
+
+def test_main_results_of_a_method_on_a_backbone():
+    rows = main_results("SmartBERT", "cola", "smartbert", "toy")
+    assert rows["setting"].tolist() == ["S=0.1", "S=0.3", "S=0.5"]
+    # Printed for three backbones: the one asked for, else BERT-base.
+    assert main_results("COST-EFF", "sst2", "finetune", "toy")["score"].tolist() == [93.1]
+    small = main_results("COST-EFF", "sst2", "finetune", "google/bert_uncased_L-8_H-256_A-4")
+    assert small["score"].tolist() == [88.4]
+    assert main_results("COST-EFF", "sst2", "tinybert4", "toy")["score"].tolist() == [89.7]
+    assert main_results("COST-EFF", "sst2", "tinybert5", "toy").empty
+
+
+def test_a_doubt_marks_the_cell_it_names():
+    row = main_results("SmartBERT", "rte", "smartbert", "toy").iloc[0]  # "flops: 249M more than ..."
+    assert (cell(row), cell(row, 0, "flops"), cell(row, 0, "cost_percent")) == ("60.6", "12,684*", "58")
+    assert column("rte MFLOPs", [row], 0, "flops") == (["rte MFLOPs: printed"], [["12,684*"]])

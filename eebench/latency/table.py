@@ -1,0 +1,138 @@
+"""Measured times of leaving early, ``results/<suite>/latency.csv``; a file with the device named.
+
+task, backbone, method, rule, setting   what is run; the full model is `finetune` at its last exit
+executor, batch_size                    how: full (plain forward), sequential, compact or pooled
+score, mean_exit                        of the answers that were given while the clock ran
+speedup_flops                           in FLOPs, each sample at its real length, under `convention`
+seconds_per_sample                      median over repeats; seconds_low and seconds_high are the extremes
+throughput                              samples per second, of the median
+p50_ms, p95_ms, p99_ms                  from a sample's batch being made to its answer, over samples and repeats
+speedup_time                            median over repeats of the full model's time at that batch size over this one's
+efficiency                              speedup_time / speedup_flops
+repeats, samples, threads, precision    behind the numbers
+device                                  name of the processor or graphics card, never of a host
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from eebench.errors import DataError
+from eebench.results import write_if_changed
+
+FILE = "latency.csv"
+FULL = "full"
+"""The executor of the reference: all layers and the last exit, for every sample."""
+
+PLACES = {"seconds_per_sample": 7, "seconds_low": 7, "seconds_high": 7, "throughput": 1, "score": 4}
+"""Decimals of numbers; three of all others."""
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """One row: a method under one setting, run by one executor on batches of one size."""
+
+    task: str
+    backbone: str
+    method: str
+    rule: str
+    setting: str
+    executor: str
+    batch_size: int
+    score: float
+    mean_exit: float
+    speedup_flops: float
+    seconds_per_sample: float
+    seconds_low: float
+    seconds_high: float
+    throughput: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    speedup_time: float
+    efficiency: float
+    repeats: int
+    samples: int
+    threads: int
+    precision: str
+    convention: str
+    device: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What is measured at once: task, backbone and device."""
+        return self.task, self.backbone, self.device
+
+    @property
+    def title(self) -> str:
+        """What a sentence calls it."""
+        return f"{self.method}, {self.rule} {self.setting}, {self.executor}, batches of {self.batch_size}"
+
+
+COLUMNS = tuple(field.name for field in fields(LatencyRow))
+KINDS = {"str": str, "int": int, "float": float}
+
+
+def merged(old: Sequence[LatencyRow], new: Sequence[LatencyRow], whole: bool) -> list[LatencyRow]:
+    """`old` with what was measured anew in place of it; `whole` says that `new` is all there is of its places."""
+    replaced = {(row.place, "" if whole else row.method) for row in new}
+    return [*(row for row in old if (row.place, "" if whole else row.method) not in replaced), *new]
+
+
+def write_latency(folder: Path, rows: Sequence[LatencyRow]) -> Path:
+    """Writes the file with fixed decimals; returns its path. Raises StorageError."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    for row in rows:
+        lines.writerow(
+            f"{cell:.{PLACES.get(name, 3)}f}" if isinstance(cell, float) else " ".join(str(cell).split())
+            for name, cell in asdict(row).items()
+        )
+    write_if_changed(folder / FILE, text.getvalue().encode())
+    return folder / FILE
+
+
+def read_latency(folder: Path) -> list[LatencyRow]:
+    """The rows of the folder's file, none when there is no file; DataError when it is malformed."""
+    path = folder / FILE
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            header, *lines = list(csv.reader(stream, strict=True)) or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a CSV table ({error}); {_way_out(folder)}") from error
+    if tuple(header) != COLUMNS:
+        raise DataError(f"{path} has not the columns {', '.join(COLUMNS)}; {_way_out(folder)}")
+    return [_row(path, number, line) for number, line in enumerate(lines, start=2)]
+
+
+def _row(path: Path, number: int, line: Sequence[str]) -> LatencyRow:
+    try:
+        cells = {
+            field.name: KINDS[str(field.type)](cell)
+            for field, cell in zip(fields(LatencyRow), line, strict=True)
+        }
+        return LatencyRow(**cells)
+    except ValueError as error:
+        raise DataError(f"{path}, line {number}: {error}; {_way_out(path.parent)}") from error
+
+
+def _way_out(folder: Path) -> str:
+    """What to type next."""
+    return f"remove it, and `eebench latency --suite {folder.name}` writes it anew"
+
+
+def slower_than_full(rows: Sequence[LatencyRow]) -> Iterator[str]:
+    """A sentence for each row that takes longer than the full model on batches of the same size."""
+    for row in rows:
+        if row.executor != FULL and row.speedup_time < 1.0:
+            yield (
+                f"Slower than the full model: {row.title} on {row.task} saves FLOPs ({row.speedup_flops:.2f}x) "
+                f"and costs time ({row.speedup_time:.2f}x)."
+            )

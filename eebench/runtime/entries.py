@@ -1,0 +1,90 @@
+"""Tokenised rows as batches: of similar length, moved to the device, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eebench.backbones.base import Batch
+from eebench.backbones.tokens import Encoded
+
+BATCHES_PER_WINDOW = 64
+"""Rows are sorted by length within so many batches: enough to hardly pad, few enough to keep answers coming."""
+
+Stream = Encoded | Iterable[Encoded]
+"""Tokenised rows, at once or in pieces of any size (a file that is read while it is answered)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One batch of the stream: `places` int64 [B], its rows counted from the stream's first; real `lengths` [B]."""
+
+    places: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    batch: Batch
+
+
+def entries(stream: Stream, size: int, device: torch.device) -> Iterator[Entry]:
+    """The stream in batches of `size` rows on `device`; a size of one keeps the order and waits for no other row.
+
+    Every second window is sorted the other way round, so that neighbouring batches are alike everywhere.
+    """
+    first = 0
+    rows_per_window = 1 if size == 1 else size * BATCHES_PER_WINDOW
+    for number, window in enumerate(windows(stream, rows_per_window)):
+        lengths = window.lengths
+        order = np.argsort(-lengths if number % 2 == 0 else lengths, kind="stable")
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            yield Entry(first + rows, lengths[rows], moved(window.batch(rows), device))
+        first += len(window)
+
+
+def windows(stream: Stream, rows: int) -> Iterator[Encoded]:
+    """The stream in pieces of `rows` rows, the last one of fewer."""
+    held: list[Encoded] = []
+    missing = rows
+    for piece in [stream] if isinstance(stream, Encoded) else stream:
+        start = 0
+        while start < len(piece):
+            taken = min(missing, len(piece) - start)
+            held.append(cut(piece, start, start + taken))
+            start, missing = start + taken, missing - taken
+            if not missing:
+                yield laid_together(held)
+                held, missing = [], rows
+    if held:
+        yield laid_together(held)
+
+
+def cut(encoded: Encoded, start: int, stop: int) -> Encoded:
+    """Rows `start` to `stop`, sharing memory."""
+    offsets = encoded.offsets[start : stop + 1]
+    inside = slice(int(offsets[0]), int(offsets[-1]))
+    return replace(
+        encoded, ids=encoded.ids[inside], segments=encoded.segments[inside], offsets=offsets - offsets[0]
+    )
+
+
+def laid_together(pieces: list[Encoded]) -> Encoded:
+    """The rows of several pieces as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    lengths = np.concatenate([piece.lengths for piece in pieces])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids, segments = (
+        np.concatenate(parts) for parts in zip(*((p.ids, p.segments) for p in pieces), strict=True)
+    )
+    return Encoded(ids, segments, offsets, pieces[0].pad_id)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch on `device`, from pinned memory, so that the copy does not stop the host."""
+    if device.type != "cuda":
+        return batch.to(device)
+    pinned = {name: getattr(batch, name).pin_memory() for name in ("input_ids", "mask", "segments")}
+    return replace(batch, **pinned).to(device)

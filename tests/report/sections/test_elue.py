@@ -1,0 +1,43 @@
+import math
+
+import pandas as pd
+import pytest
+
+from eebench.report.sections.elue import elue, gain
+
+
+def curve(*points):
+    return pd.DataFrame(points, columns=["flops_per_sample", "score_mean"]).astype(
+        {"flops_per_sample": "Int64"}
+    )
+
+
+REFERENCE = curve((200, 0.7), (100, 0.5), (200, 0.6))
+
+
+def test_points_lie_above_the_reference_at_their_own_cost():
+    # Of the two at 200 the better counts: at 150 the reference has 0.6, at 175 0.65, at 100 0.5.
+    found = gain(curve((150, 0.65), (175, 0.64), (100, 0.53)), REFERENCE)
+    assert found.mean == pytest.approx((0.05 - 0.01 + 0.03) / 3) and (found.used, found.points) == (3, 3)
+
+
+def test_outside_the_reference_nothing_is_compared():
+    found = gain(curve((99, 0.9), (201, 0.9), (200, 0.8)), REFERENCE)
+    assert found.mean == pytest.approx(0.1) and (found.used, found.points) == (1, 3)
+    assert math.isnan(gain(curve((50, 0.9)), REFERENCE).mean)
+    assert gain(curve(), REFERENCE).points == 0 and gain(curve((150, 0.5)), curve()).used == 0
+    assert gain(curve((None, 0.5), (150, None)), REFERENCE).points == 0
+
+
+def test_the_table_and_its_definition(ground, section):
+    text, meaning = elue(
+        section(kind="elue", reference="pabee", methods=["gaml", "gaml-small", "lost"]), ground
+    )
+    body = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    # PABEE has 0.25 at 1000/3 and 0.35 at 1000/1.9: at gaml's 500 it has 0.3364.
+    assert body == [["GAML-BERT", "+4.4 (1 of 1)", "+4.4"], ["GAML-BERT (gaml-small)", "- (0 of 1)", "-"]]
+    assert meaning.startswith("ELUE score: the mean over a method's points") and "minus PABEE's" in meaning
+
+
+def test_without_the_reference(ground, section):
+    assert list(elue(section(kind="elue", reference="lost", methods=["gaml"]), ground)) == []
