@@ -5,7 +5,9 @@
     summary.csv      one line per curve: speed-up within a point, score at 2x, area
     runs.csv         status of every cell, failures with their reason; configurations a search tried; mean over exits
     costs.csv        parameters and FLOPs per sample of every component
-    histograms.csv   quantities of every training step, counted in bins; only where a method records one
+    histograms.csv   quantities of every training step or sample, counted in bins; only where there is one
+    checks.csv       how often the alignment rule's comparison was made and fired; only where it is swept
+    simple.csv       points on the shorter half of dev; only for a suite with a section about it
     provenance.json  what produced them
 
 The same rows give the same bytes: fixed columns, fixed rounding, fixed order of rows, no date, no host. Names
@@ -108,10 +110,27 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("high", 2),
         Column("count", 0),
     ),
+    "checks": (
+        *_CELL,
+        *_given("split", "rule"),
+        Column("theta", order="natural"),
+        Column("checks", 0),
+        Column("fired", 0),
+    ),
+    "simple": (
+        *_CELL,
+        *_given("rule"),
+        Column("setting", order="natural"),
+        *_given("split", "metric"),
+        *_SCORES,
+        Column("mean_exit", 3),
+        Column("flops_per_sample", 0),
+        Column("speedup_flops", 3),
+    ),
 }
 """The columns of ``<table>.csv``, in order."""
 
-OPTIONAL = frozenset({"histograms"})
+OPTIONAL = frozenset({"histograms", "checks", "simple"})
 """The tables that have no file when they have no rows."""
 
 
@@ -126,6 +145,8 @@ class Results:
     runs: pd.DataFrame
     costs: pd.DataFrame
     histograms: pd.DataFrame
+    checks: pd.DataFrame
+    simple: pd.DataFrame
     provenance: dict[str, Any]
 
 

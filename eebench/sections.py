@@ -121,6 +121,12 @@ class HistogramSection(MethodsSection):
     kind: Literal["histogram"]
     quantity: Literal["angle", "c", "delta"]
 
+    @property
+    def shown_title(self) -> str:
+        if self.title is None and self.quantity == "delta":
+            return "Distribution of delta over layers and samples"
+        return super().shown_title
+
 
 class SensitivitySection(MethodsSection):
     """Score by the value of one option, in which the labels differ (GAML-BERT, Table 3); `head.pooling` is one too."""
@@ -182,6 +188,117 @@ class ComparisonSection(MethodsSection):
         return list(dict.fromkeys([self.control, *self.methods]))
 
 
+class AlignmentSection(MethodsSection):
+    """The alignment rule beside a fixed exit, and how often its comparison fires (CsdBERT, Fig. 3b)."""
+
+    heading: ClassVar[str] = "The rule {rule} examined"
+
+    kind: Literal["alignment"]
+    theta: float = 0.06
+    rule: str = "cka"
+
+    def problems(self, known: Known, where: str) -> Iterator[str]:
+        yield from super().problems(known, where)
+        yield from _unknown("rule", [self.rule], known.rules, where)
+
+
+class ThresholdsSection(MethodsSection):
+    """Score and cost of every method at the same few settings of one rule (SmartBERT, Table 1)."""
+
+    heading: ClassVar[str] = "Settings of {rule} compared"
+
+    kind: Literal["thresholds"]
+    rule: str = "entropy"
+    settings: list[float] = Field(default=[0.1, 0.3, 0.5], min_length=1)
+
+    def problems(self, known: Known, where: str) -> Iterator[str]:
+        yield from super().problems(known, where)
+        yield from _unknown("rule", [self.rule], known.rules, where)
+
+
+class SkippingSection(MethodsSection):
+    """Gated methods that skip layers and never exit, beside the full model (SmartBERT, Table 3)."""
+
+    heading: ClassVar[str] = "Skipping layers, exiting switched off"
+
+    kind: Literal["skipping"]
+
+
+class FrontSection(MethodsSection):
+    """Score against cost of chosen methods (COST-EFF, Figs. 3 and 4); guides are shares of the full model's."""
+
+    heading: ClassVar[str] = "Fronts"
+
+    kind: Literal["front"]
+    score_share: float | None = Field(default=None, gt=0, le=1)
+    cost_share: float | None = Field(default=None, gt=0, le=1)
+
+
+class LayersSection(MethodsSection):
+    """Score by exit of chosen methods, with a static one as a level (COST-EFF, Figs. 5 and 6)."""
+
+    heading: ClassVar[str] = "Score by layer"
+
+    kind: Literal["layers"]
+    level: str | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys([*self.methods, *([self.level] if self.level is not None else [])]))
+
+
+class ReductionSection(MethodsSection):
+    """A section about one point per method.
+
+    It is the operating point, but for methods with a speed-up in `speedups`: theirs is the setting nearest to it.
+    """
+
+    speedups: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("speedups")
+    @classmethod
+    def _positive(cls, speedups: dict[str, float]) -> dict[str, float]:
+        for label, speedup in speedups.items():
+            if not 0 < speedup < float("inf"):
+                raise ValueError(
+                    f"the speed-up of '{label}' is {speedup}; write a number above 0, such as 19"
+                )
+        return speedups
+
+    def problems(self, known: Known, where: str) -> Iterator[str]:
+        yield from super().problems(known, where)
+        yield from _unknown("method", self.speedups, self.methods, where, "the section has")
+
+
+class SimpleSection(ReductionSection):
+    """Score on the shorter half of dev (COST-EFF, last block of Table 3)."""
+
+    heading: ClassVar[str] = "Simple inputs"
+
+    kind: Literal["simple"]
+
+
+class CompressionSection(ReductionSection):
+    """How many times fewer parameters and FLOPs, and the scores left (COST-EFF, Table 3)."""
+
+    heading: ClassVar[str] = "Parameters and FLOPs reduced"
+
+    kind: Literal["compression"]
+
+
+class ElueSection(MethodsSection):
+    """How far a curve lies above the reference's own at the same FLOPs: the ELUE score."""
+
+    heading: ClassVar[str] = "ELUE score, above {reference}"
+
+    kind: Literal["elue"]
+    reference: str
+
+    @property
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys([self.reference, *self.methods]))
+
+
 KINDS: Mapping[str, type[Section]] = {
     "pairs": PairsSection,
     "histogram": HistogramSection,
@@ -190,6 +307,14 @@ KINDS: Mapping[str, type[Section]] = {
     "strategies": StrategiesSection,
     "overthinking": OverthinkingSection,
     "comparison": ComparisonSection,
+    "alignment": AlignmentSection,
+    "thresholds": ThresholdsSection,
+    "skipping": SkippingSection,
+    "front": FrontSection,
+    "layers": LayersSection,
+    "simple": SimpleSection,
+    "compression": CompressionSection,
+    "elue": ElueSection,
 }
 
 
@@ -230,11 +355,13 @@ def layers_of(pair: str) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _unknown(kind: str, names: Iterable[str], known: Collection[str], where: str) -> Iterator[str]:
+def _unknown(
+    kind: str, names: Iterable[str], known: Collection[str], where: str, there: str = "the suite has"
+) -> Iterator[str]:
     """One line for every name that is not among the known ones."""
     for name in names:
         if name not in known:
-            yield f"unknown {kind} '{name}' in {where}; {_hint(name, known, 'the suite has')}."
+            yield f"unknown {kind} '{name}' in {where}; {_hint(name, known, there)}."
 
 
 def _hint(name: object, known: Collection[str], there: str = "known:") -> str:

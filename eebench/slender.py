@@ -181,18 +181,21 @@ def factorise(backbone: Backbone, rank: int) -> None:
     matrix = words.weight.detach() if isinstance(words, nn.Embedding) else words.product()
     left, scale, right = torch.linalg.svd(matrix.float(), full_matrices=False)
     padding = words.padding_idx if isinstance(words, nn.Embedding) else words.narrow.padding_idx
-    factors = empty_factors(matrix, rank, padding)
+    factors = blank_factors(matrix, rank, padding)
     with torch.no_grad():
         factors.narrow.weight.copy_(left[:, :rank] * scale[:rank])
         factors.widen.weight.copy_(right[:rank].T)
     set_words(backbone, factors)
 
 
-def empty_factors(matrix: Tensor, rank: int, padding: int | None) -> FactorisedEmbedding:
-    """Factors of shape V x R and R x H for a matrix V x H, on its device; they draw no random numbers."""
+def blank_factors(matrix: Tensor, rank: int, padding: int | None) -> FactorisedEmbedding:
+    """Factors of zeros, V x R and R x H for a matrix V x H, on its device; they draw no random numbers."""
     with torch.device("meta"):
         factors = FactorisedEmbedding(matrix.shape[0], rank, matrix.shape[1], padding)
-    return factors.to_empty(device=matrix.device)
+    factors = factors.to_empty(device=matrix.device)
+    for factor in factors.parameters():
+        nn.init.zeros_(factor)
+    return factors
 
 
 def set_words(backbone: Backbone, words: nn.Module) -> None:
@@ -212,7 +215,7 @@ def shrink(backbone: Backbone, size: Size) -> None:
         keep_neurons(layer, range(size.feed_forward))
     words = word_embeddings(backbone)
     if size.rank is not None and isinstance(words, nn.Embedding):
-        set_words(backbone, empty_factors(words.weight, size.rank, words.padding_idx))
+        set_words(backbone, blank_factors(words.weight, size.rank, words.padding_idx))
 
 
 def conform(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -247,5 +250,5 @@ def resized_words(words: nn.Embedding | FactorisedEmbedding, rank: int) -> Facto
     if isinstance(words, FactorisedEmbedding):
         if words.narrow.embedding_dim == rank:
             return words
-        return empty_factors(words.product(), rank, words.narrow.padding_idx).train(words.training)
-    return empty_factors(words.weight, rank, words.padding_idx).train(words.training)
+        return blank_factors(words.product(), rank, words.narrow.padding_idx).train(words.training)
+    return blank_factors(words.weight, rank, words.padding_idx).train(words.training)

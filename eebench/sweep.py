@@ -21,11 +21,12 @@ from eebench.cost.paths import full_flops, path_flops, skipping_flops
 from eebench.engine.execute import build_skeleton
 from eebench.engine.local import Outcome
 from eebench.heads import HeadConfig, exit_heads
-from eebench.histograms import bins_of, recorded
+from eebench.histograms import bins_of, counts, recorded
 from eebench.model import MultiExitModel
 from eebench.plan import Cell, Job
 from eebench.replay import CostTable, Replayed, defined, exit_indices, replay
-from eebench.rules.base import Rule
+from eebench.rules.alignment import KernelAlignment, changes, checks
+from eebench.rules.base import Rule, number
 from eebench.rules.catalogue import rule_family
 from eebench.stats import aggregate_seeds
 from eebench.suites import CostEntry, Suite
@@ -78,9 +79,14 @@ class Measured:
         skeleton = build_skeleton(job)
         cost = model_cost(skeleton)
         full_depth, reference_cost = full_backbone(job.backbone, job.task.classes)
-        lengths, column = accounting.columns(trace)
-        full = full_flops(reference_cost, lengths, accounting.convention)
-        return cls(trace, cost, accounting, full_depth, int(full[column.numpy()].sum()), job.task.metric)
+        reference = reference_flops(reference_cost, trace, accounting)
+        return cls(trace, cost, accounting, full_depth, reference, job.task.metric)
+
+    def cut(self, job: Job, rows: torch.Tensor) -> Measured:
+        """The same of some samples alone, bool [N]; `job` names the backbone that they are compared with."""
+        trace = self.trace.cut(rows)
+        _, reference_cost = full_backbone(job.backbone, job.task.classes)
+        return replace(self, trace=trace, reference=reference_flops(reference_cost, trace, self.accounting))
 
     def table(self, rule: Rule) -> CostTable:
         """Cost of leaving at each exit under `rule`."""
@@ -89,7 +95,7 @@ class Measured:
         if trace.executed is not None:
             own = lengths[column.numpy()]
             costs = skipping_flops(self.cost, trace.executed.numpy(), own, convention, rule.evaluates)
-            return CostTable(torch.from_numpy(costs), trace.ids)
+            return CostTable(torch.from_numpy(costs), torch.arange(trace.samples))
         compared = "similarity" in rule.needs
         costs = path_flops(self.cost, trace.exit_layers, lengths, convention, rule.evaluates, compared)
         return CostTable(torch.from_numpy(costs), column)
@@ -99,7 +105,7 @@ class Measured:
         trace = self.trace
         if trace.executed is None:
             return replayed.mean_exit(trace.exit_layers).numpy()
-        ran = CostTable(trace.executed.to(torch.int64).cumsum(dim=0), trace.ids)
+        ran = CostTable(trace.executed.to(torch.int64).cumsum(dim=0), torch.arange(trace.samples))
         counted = replay(rule, trace, replayed.thresholds, ran).total_cost
         assert counted is not None
         return counted.numpy() / trace.samples
@@ -112,6 +118,17 @@ def full_backbone(name: str, classes: int) -> tuple[int, ModelCost]:
     with torch.device("meta"):
         heads = exit_heads(backbone, classes, HeadConfig(pooler="own"), (backbone.depth,))
     return backbone.depth, model_cost(MultiExitModel(backbone, dict(heads)))
+
+
+def reference_flops(cost: ModelCost, trace: Trace, accounting: Accounting) -> int:
+    """FLOPs of the full single-exit backbone on the samples of a trace, summed over them."""
+    lengths, column = accounting.columns(trace)
+    return int(full_flops(cost, lengths, accounting.convention)[column.numpy()].sum())
+
+
+def shorter_half(trace: Trace) -> torch.Tensor:
+    """Samples with fewer real tokens than the median of the split, bool [N]: COST-EFF's simple inputs."""
+    return torch.from_numpy(trace.lengths.numpy() < np.median(trace.lengths.numpy()))
 
 
 def scores_of(replayed: Replayed, measured: Measured, thresholds: Sequence[float]) -> np.ndarray:
@@ -165,12 +182,14 @@ class Collector:
         self._costs: dict[tuple[str, ...], Measured] = {}
 
     def tables(self, records: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
-        """points, exits, summary, runs, costs and histograms, those that have rows; `records` by run key."""
+        """Every table of the results folder that has rows; `records` by run key."""
         found = {
             **self._scores(),
             "runs": pd.DataFrame(self._runs(records)),
             "costs": pd.DataFrame(self._cost_rows()),
             "histograms": pd.DataFrame(self._histograms(records)),
+            "checks": pd.DataFrame(self._checks()),
+            "simple": self._simple(),
         }
         return {name: table for name, table in found.items() if not table.empty}
 
@@ -212,11 +231,9 @@ class Collector:
 
     def _points(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
-            for name, grid in self.suite.rules.items():
-                for rule in rule_family(name):
-                    thresholds = fitting(rule, grid, measured.trace) if applies(rule, measured.trace) else []
-                    for row in point_rows(measured, rule, thresholds) if thresholds else ():
-                        yield {**keys, "rule": rule.name, "seed": outcome.cell.seed, **row}
+            for rule, thresholds in self._sweeps(measured.trace):
+                for row in point_rows(measured, rule, thresholds):
+                    yield {**keys, "rule": rule.name, "seed": outcome.cell.seed, **row}
 
     def _exits(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
@@ -238,19 +255,93 @@ class Collector:
             }  # fmt: skip
 
     def _histograms(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """What the runs recorded at every step, counted in bins and summed over seeds."""
+        """What runs recorded at every step and traces at every check, counted in bins and summed over seeds."""
         found: dict[tuple[str, str, str, str], np.ndarray] = {}
         for outcome in self.outcomes:
             cell = outcome.cell
             if cell.job is None or outcome.status != "ok":
                 continue
-            for quantity, counts in recorded(records.get(cell.job.spec.key, {})):
+            for quantity, seen in recorded(records.get(cell.job.spec.key, {})):
                 key = (cell.task.name, cell.backbone, cell.label, quantity)
-                found[key] = found.get(key, 0) + counts
-        for key, counts in found.items():
+                found[key] = found.get(key, 0) + seen
+        for cell, split, found_changes in self._changes():
+            if split == "dev":
+                key = (cell.task.name, cell.backbone, cell.label, "delta")
+                found[key] = found.get(key, 0) + counts("delta", found_changes.flatten().tolist())
+        for key, total in found.items():
             names = dict(zip(("task", "backbone", "method", "quantity"), key, strict=True))
-            for low, high, steps in bins_of(key[-1], counts):
+            for low, high, steps in bins_of(key[-1], total):
                 yield {**names, "low": low, "high": high, "count": steps}
+
+    def _alignment_rules(self) -> list[KernelAlignment]:
+        """The alignment rules that the suite sweeps, each with its theta."""
+        swept = (rule for name in self.suite.rules for rule in rule_family(name))
+        return [rule for rule in swept if isinstance(rule, KernelAlignment)]
+
+    def _changes(self) -> Iterator[tuple[Cell, str, torch.Tensor]]:
+        """Cell, split and changes of similarity of the traces that have them, if an alignment rule is swept."""
+        swept = bool(self._alignment_rules())
+        for outcome, split in product(self.outcomes, self.suite.splits if swept else ()):
+            trace = outcome.on(split)
+            if trace is not None and trace.similarities is not None:
+                yield outcome.cell, split, changes(trace.similarities, trace.executed)
+
+    def _checks(self) -> Iterator[dict[str, Any]]:
+        """How often each alignment rule compared and fired, summed over seeds."""
+        totals: dict[tuple[str, ...], tuple[int, int]] = {}
+        for cell, split, found in self._changes():
+            for rule in self._alignment_rules():
+                key = (
+                    cell.task.name,
+                    cell.backbone,
+                    cell.label,
+                    split,
+                    rule.name,
+                    number(rule.knobs["theta"]),
+                )
+                (made, fired), (before, fired_before) = checks(rule, found), totals.get(key, (0, 0))
+                totals[key] = (before + made, fired_before + fired)
+        for cell_key, (made, fired) in totals.items():
+            names = zip(("task", "backbone", "method", "split", "rule", "theta"), cell_key, strict=True)
+            yield {**dict(names), "checks": made, "fired": fired}
+
+    def _simple(self) -> pd.DataFrame:
+        """The points of each method's shown rule on the shorter half of dev; empty unless a section asks for them."""
+        if not any(section.kind == "simple" for section in self.suite.sections):
+            return pd.DataFrame()
+        rows = aggregate(
+            pd.DataFrame(self._simple_points()),
+            ["rule", "setting"],
+            ["score", "mean_exit", "layers", "flops", "full_depth", "full_flops"],
+        )
+        return rows if rows.empty else with_speedups(rows).rename(columns={"flops": "flops_per_sample"})
+
+    def _simple_points(self) -> Iterator[dict[str, Any]]:
+        defaults = {choice.label: choice.default_rule for choice in self.suite.choices}
+        for outcome, measured, keys in self._done():
+            rows = shorter_half(measured.trace)
+            if keys["split"] != "dev" or not rows.any():
+                continue
+            assert outcome.cell.job is not None
+            simple = measured.cut(outcome.cell.job, rows)
+            for rule, thresholds in self._shown_rules(measured.trace, defaults[outcome.cell.label]):
+                for row in point_rows(simple, rule, thresholds):
+                    yield {**keys, "rule": rule.name, "seed": outcome.cell.seed, **row}
+
+    def _shown_rules(self, trace: Trace, default: str) -> list[tuple[Rule, list[float]]]:
+        """The forms of the rule that reports show a method under: its own if it is swept, else the first that is."""
+        swept = list(self._sweeps(trace))
+        names = [rule.name for rule, _ in swept]
+        shown = default if default in names else next(iter(names), "")
+        return [(rule, thresholds) for rule, thresholds in swept if rule.name == shown]
+
+    def _sweeps(self, trace: Trace) -> Iterator[tuple[Rule, list[float]]]:
+        """Every rule of the suite that applies to a trace, with the settings that fit it."""
+        for name, grid in self.suite.rules.items():
+            for rule in rule_family(name):
+                thresholds = fitting(rule, grid, trace) if applies(rule, trace) else []
+                if thresholds:
+                    yield rule, thresholds
 
     def _cost_rows(self) -> Iterator[dict[str, Any]]:
         length = self.accounting.length or REFERENCE_LENGTH

@@ -6,7 +6,7 @@ with twelve exits: 3.9 MB) and every rule and setting can be replayed from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,11 @@ class Trace:
         )
         return Signals(self.logits[exit_index, rows], score, similarity, executed)
 
+    def cut(self, rows: Tensor) -> Trace:
+        """The trace of some samples alone; `rows` is bool [N] or places int64 [n]."""
+        kept = {name: tensor[:, rows] for name in PER_SAMPLE if (tensor := getattr(self, name)) is not None}
+        return replace(self, labels=self.labels[rows], lengths=self.lengths[rows], ids=self.ids[rows], **kept)
+
     def answers(self) -> Tensor:
         """Each exit's answer: class int64 [E, N], or the score fp32 [E, N] for regression."""
         return self.logits.argmax(dim=-1) if self.logits.shape[2] > 1 else self.logits[..., 0]
@@ -129,7 +134,11 @@ def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -
     """Writes a trace, whole or not at all."""
     tensors = {"labels": trace.labels, "lengths": trace.lengths, "ids": trace.ids}
     tensors |= {name: tensor for name in PER_SAMPLE if (tensor := getattr(trace, name)) is not None}
-    about = {"exit_layers": trace.exit_layers, "gate_threshold": trace.gate_threshold, "version": TRACE_VERSION}
+    about = {
+        "exit_layers": trace.exit_layers,
+        "gate_threshold": trace.gate_threshold,
+        "version": TRACE_VERSION,
+    }
     write_tensors(path, tensors, {**(header or {}), **about})
 
 

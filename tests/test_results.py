@@ -66,6 +66,9 @@ class TestTableText:
             "configurations,exit_mean\n",
             "costs": "backbone,component,parameters,flops,convention\n",
             "histograms": "task,backbone,method,quantity,low,high,count\n",
+            "checks": "task,backbone,method,split,rule,theta,checks,fired\n",
+            "simple": "task,backbone,method,rule,setting,split,metric,score_mean,score_std,seeds,mean_exit,"
+            "flops_per_sample,speedup_flops\n",
         }
 
     def test_rounding(self):

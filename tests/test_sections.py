@@ -15,6 +15,14 @@ EXAMPLES = [
     {"kind": "strategies", "methods": ["a"], "rules": ["entropy"]},
     {"kind": "overthinking", "methods": ["a"]},
     {"kind": "comparison", "control": "b", "methods": ["a", "b"]},
+    {"kind": "alignment", "methods": ["a"], "theta": 0.06, "rule": "cka"},
+    {"kind": "thresholds", "methods": ["a"], "rule": "entropy", "settings": [0.1, 0.5]},
+    {"kind": "skipping", "methods": ["a"]},
+    {"kind": "front", "methods": ["a"], "score_share": 0.95},
+    {"kind": "layers", "methods": ["a"], "level": "b"},
+    {"kind": "simple", "methods": ["a"], "speedups": {}},
+    {"kind": "compression", "methods": ["a"], "speedups": {"a": 19.0}},
+    {"kind": "elue", "methods": ["a"], "reference": "b"},
 ]
 KNOWN = Known(tasks=["rte"], rules=["entropy"], options={"a": ["alpha", "head"], "b": ["alpha"]})
 
@@ -36,11 +44,17 @@ def test_titles():
     assert section(**EXAMPLES[2]).shown_title == "Sensitivity to alpha"
     assert section(**EXAMPLES[6]).shown_title == "Compared with b"
     assert section(**EXAMPLES[6], title="Mine {x}").shown_title == "Mine {x}"
+    delta = {"kind": "histogram", "methods": ["a"], "quantity": "delta"}
+    assert section(**delta).shown_title == "Distribution of delta over layers and samples"
+    assert section(**delta, title="Mine").shown_title == "Mine"
 
 
 def test_labels_come_once():
     assert section(**EXAMPLES[0]).labels == ["a", "b", "c", "d", "e"]
     assert section(**EXAMPLES[6]).labels == ["b", "a"]
+    assert section(kind="layers", methods=["a"], level="b").labels == ["a", "b"]
+    assert section(kind="layers", methods=["a"]).labels == ["a"]
+    assert section(kind="elue", methods=["a"], reference="b").labels == ["b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +65,11 @@ def test_labels_come_once():
         ({"kind": "histogram", "methods": ["a"], "quantity": "speed"}, "'angle', 'c' or 'delta'"),
         ({"kind": "comparison", "methods": ["a"]}, "control\n  Field required"),
         ({"kind": "pairs", "pairs": {}}, "at least 1 item"),
+        ({"kind": "front", "methods": ["a"], "cost_share": 1.5}, "less than or equal to 1"),
+        ({"kind": "thresholds", "methods": ["a"], "settings": []}, "at least 1 item"),
+        ({"kind": "elue", "methods": ["a"]}, "reference\n  Field required"),
+        ({"kind": "simple", "methods": ["a"], "speedups": {"a": 0.0}},
+         "the speed-up of 'a' is 0.0; write a number above 0, such as 19"),
         ({"kind": "pairs", "pairs": {"6&1": PAIR}}, "'6&1' names no pair; write two layers"),
         ({"kind": "pairs", "pairs": {"one": PAIR}}, "'one' names no pair"),
         ({"kind": "pairs", "pairs": {"1&6": {**PAIR, "mutal": "a"}}},
@@ -96,3 +115,14 @@ def test_layers_of_a_pair():
 def test_nothing_heavy_is_imported():
     command = "import sys, eebench.sections; print(sorted({'torch', 'pandas'} & sys.modules.keys()))"
     assert subprocess.check_output([sys.executable, "-c", command], text=True) == "[]\n"
+
+
+@pytest.mark.parametrize("kind", ["alignment", "thresholds"])
+def test_the_rule_of_a_section_is_swept(kind):
+    found = section(kind=kind, methods=["a"], rule="entropie").problems(KNOWN, "here")
+    assert list(found) == ["unknown rule 'entropie' in here; did you mean 'entropy'?  the suite has entropy."]
+
+
+def test_speed_ups_are_of_methods_of_the_section():
+    found = section(kind="compression", methods=["a"], speedups={"b": 2.0}).problems(KNOWN, "here")
+    assert list(found) == ["unknown method 'b' in here; the section has a."]

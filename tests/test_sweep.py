@@ -9,11 +9,13 @@ from rich.console import Console
 from eebench.cli.progress import PlanProgress
 from eebench.cost.conventions import convention
 from eebench.cost.operations import ModelCost, Operations, Polynomial
+from eebench.cost.paths import full_flops
 from eebench.engine.local import Outcome, run_plan
 from eebench.errors import UserError
 from eebench.plan import Planner, parse_only
 from eebench.replay import replay
 from eebench.rules.catalogue import find_rule
+from eebench.sections import read_sections
 from eebench.suites import CostEntry, load_suite
 from eebench.summary import chosen_settings
 from eebench.sweep import (
@@ -26,7 +28,9 @@ from eebench.sweep import (
     fitting,
     full_backbone,
     point_rows,
+    reference_flops,
     scores_of,
+    shorter_half,
     with_speedups,
 )
 from eebench.trace import Trace
@@ -301,3 +305,74 @@ def test_runs_state_how_many_configurations_a_method_had(blind):
     searched = choice.model_copy(update={"searched": {"lr": [1e-3, 5e-3], "epochs": [1, 2, 3]}})
     tables = Collector(suite.model_copy(update={"choices": [searched]}), found).tables({})
     assert tables["runs"]["configurations"].tolist() == [6, 6]
+
+
+def with_similarities(outcome, split="trace"):
+    """The outcome with similarities of 0.5 and 0.75 at its two exits, and of 0.5 and NaN for its last sample."""
+    trace = getattr(outcome, split)
+    similarities = torch.full((2, trace.samples), 0.5)
+    similarities[1] = 0.75
+    similarities[1, -1] = float("nan")
+    return replace(outcome, **{split: replace(trace, similarities=similarities)})
+
+
+def test_checks_and_changes_of_the_alignment_rule(outcomes):
+    suite, found, _ = outcomes
+    pabee = [with_similarities(outcome) for outcome in found if outcome.cell.label == "pabee"]
+    others = [outcome for outcome in found if outcome.cell.label == "first-1"]
+    # No R of 9 fits two exits, so there are checks and no points.
+    rules = {"cka;theta=0.3": [9.0], "cka-abs;theta=0.06": [9.0], "budgeted": None}
+    swept = suite.model_copy(update={"rules": rules})
+    tables = Collector(swept, [*pabee, *others]).tables({})
+    made = 2 * (pabee[0].trace.samples - 1)  # of both seeds
+    assert tables["checks"].drop(columns=["task", "backbone"]).values.tolist() == [
+        ["pabee", "dev", "cka", "0.3", made, made], ["pabee", "dev", "cka-abs", "0.06", made, 0],
+    ]  # fmt: skip
+    counted = tables["histograms"]
+    assert set(counted["quantity"]) == {"delta"}
+    assert counted[counted["count"] > 0][["low", "high", "count"]].values.tolist() == [[0.25, 0.26, made]]
+
+
+def test_without_an_alignment_rule_nothing_is_checked(outcomes):
+    suite, found, _ = outcomes
+    tables = Collector(suite, [with_similarities(outcome) for outcome in found[-2:]]).tables({})
+    assert "checks" not in tables and "histograms" not in tables
+
+
+def test_shorter_than_the_median():
+    assert shorter_half(TRACE).tolist() == [True, False, True, False]  # of 3, 5, 3, 7 the median is 4
+    even = replace(TRACE, lengths=torch.full((4,), 3))
+    assert not shorter_half(even).any()
+
+
+def test_a_cut_is_compared_with_the_backbone_on_the_same_samples(toy_job):
+    job = toy_job("finetune")
+    accounting = Accounting(convention("linear_mac"), None)
+    _, cost = full_backbone("toy", 2)
+    measured = replace(MEASURED, accounting=accounting, reference=reference_flops(cost, TRACE, accounting))
+    cut = measured.cut(job, shorter_half(TRACE))
+    three, five, seven = (
+        int(full_flops(cost, np.array([length]), accounting.convention)[0]) for length in (3, 5, 7)
+    )
+    assert cut.trace.lengths.tolist() == [3, 3]
+    assert (measured.reference, cut.reference) == (2 * three + five + seven, 2 * three)
+
+
+def test_points_on_simple_inputs_only_where_a_section_asks(outcomes):
+    suite, found, _ = outcomes
+    assert "simple" not in Collector(suite, found).tables({})
+    asked = suite.model_copy(update={"sections": read_sections([{"kind": "simple", "methods": ["pabee"]}])})
+    table = Collector(asked, found).tables({})["simple"].set_index(["method", "rule", "setting"])
+    # Static methods have their only point, pabee those of its own rule.
+    assert list(table.index) == [("finetune", "budgeted", "exit=2"), ("first-1", "budgeted", "exit=1"),
+                                 ("pabee", "patience", "patience=1")]  # fmt: skip
+    assert set(table["seeds"]) == {2} and set(table["split"]) == {"dev"}
+    trace = next(outcome.trace for outcome in found if outcome.cell.label == "finetune")
+    rows = shorter_half(trace)
+    right = [float((outcome.trace.answers()[0] == outcome.trace.labels)[rows].float().mean())
+             for outcome in found if outcome.cell.label == "finetune"]  # fmt: skip
+    assert table.loc[("finetune", "budgeted", "exit=2"), "score_mean"] == pytest.approx(np.mean(right))
+    # All are charged 128 tokens, so a static exit saves as much on these as on all.
+    points = Collector(asked, found).tables({})["points"].set_index(["method", "rule", "setting"])
+    for place in table.index[:2]:
+        assert table.loc[place, "speedup_flops"] == pytest.approx(points.loc[place, "speedup_flops"])

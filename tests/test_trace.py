@@ -62,3 +62,18 @@ def test_full_precision_puts_the_old_setting_back():
     with full_precision():
         assert torch.get_float32_matmul_precision() == "highest"
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_cut_keeps_some_samples_of_everything():
+    rows = torch.arange(3)
+    wide = torch.arange(6, dtype=torch.float32).view(2, 3)
+    trace = Trace((1, 2), wide[..., None].expand(2, 3, 2), rows + 5, rows + 10, rows, similarities=wide,
+                  executed=wide > 1)  # fmt: skip
+    cut = trace.cut(torch.tensor([True, False, True]))
+    assert (cut.samples, cut.exit_layers) == (2, (1, 2)) and cut.logits.shape == (2, 2, 2)
+    assert (cut.labels.tolist(), cut.lengths.tolist(), cut.ids.tolist()) == ([5, 7], [10, 12], [0, 2])
+    assert cut.similarities.tolist() == [[0, 2], [3, 5]] and cut.executed.tolist() == [
+        [False, True],
+        [True, True],
+    ]
+    assert cut.scores is None and trace.samples == 3

@@ -21,12 +21,15 @@ def cost(
     ] = "bert-base-uncased",
     length: Annotated[int, typer.Option(help="Tokens per sample, padding included.")] = 128,
     convention: Annotated[
-        str, typer.Option(help="full_2mac, linear_2mac, linear_mac or layers.")
+        str, typer.Option(help="full_2mac, linear_2mac, linear_mac, layers or torch110_profiler.")
     ] = "full_2mac",
     classes: Annotated[int, typer.Option(help="Classes of the task.")] = 2,
     head: Annotated[
         str, typer.Option(help="Pooler of the exits: own (DeeBERT), shared (PABEE), tanh (COST-EFF), none.")
     ] = "own",
+    table: Annotated[
+        str | None, typer.Option(help="Instead, a paper's own table of costs, computed again: costeff.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print the cost and the parameters of an encoder's parts and of the whole model.
@@ -36,7 +39,12 @@ def cost(
         eebench cost --backbone bert-base-uncased --length 128
 
         eebench cost --backbone bert-8l-256h --convention linear_2mac --json
+
+        eebench cost --table costeff
     """
+    if table is not None:
+        show_paper_table(table, as_json)
+        return
     from eebench.backbones.architectures import architecture_of
     from eebench.cost.breakdown import breakdown
     from eebench.cost.configs import backbone_config
@@ -46,15 +54,29 @@ def cost(
     config = backbone_config(backbone)
     _check_length(length, architecture_of(config.to_dict(), backbone).positions(config), backbone)
     components = breakdown(config, classes, head)
-    table = CostTable(backbone, length, classes, head, chosen, tuple(components))
+    found = CostTable(backbone, length, classes, head, chosen, tuple(components))
     if as_json:
         import json
 
-        typer.echo(json.dumps(table.as_dict(), indent=2))
+        typer.echo(json.dumps(found.as_dict(), indent=2))
         return
     from rich.console import Console
 
-    show(table, Console())
+    show(found, Console())
+
+
+def show_paper_table(name: str, as_json: bool) -> None:
+    """Prints the table of the paper called `name`, as aligned text or as one JSON object."""
+    import json
+
+    from eebench.cost.published import paper_table
+
+    table = paper_table(name)
+    if as_json:
+        answer = {"title": table.title, "caption": table.caption, "rows": list(table.plain)}
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    typer.echo("\n".join(table.lines()))
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,7 @@ class CostTable:
                     "linear_macs": component.operations.linear(self.length),
                     "matmul_macs": component.operations.matmul(self.length),
                     "normalization": component.operations.normalization(self.length),
+                    "elementwise": component.operations.elementwise(self.length),
                     "parameters": component.parameters,
                 }
                 for component, amount in zip(self.components, self.costs(), strict=True)

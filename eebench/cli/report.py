@@ -15,6 +15,12 @@ def report(
     results: Annotated[Path, typer.Option(help="The folder with one results folder per suite.")] = Path(
         "results"
     ),
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="A paper whose sections replace the suite's own: gaml, csdbert, smartbert, costeff."
+        ),
+    ] = None,
 ) -> None:
     """Render README.md and figures/*.svg of a suite from its results; nothing is trained or measured.
 
@@ -23,12 +29,18 @@ def report(
         eebench report
 
         eebench report --suite smoke
+
+        eebench report --suite smoke --layout gaml
     """
     folders = results_folders(results, suite)
     from eebench.report import update_report
+    from eebench.report.layouts import known_layout
 
+    # Before the first folder is written.
+    if layout is not None:
+        known_layout(layout)
     for folder in folders:
-        for file in update_report(folder):
+        for file in update_report(folder, layout):
             typer.echo(f"{file.change:<9}  {file.path}")
 
 

@@ -80,9 +80,7 @@ def show_plan(plan: Plan, executor: Executor) -> None:
     for job in plan.jobs:
         run = executor.run(job)
         state = "cached" if run.is_done() else "failed before" if run.failure() else "to train"
-        uses = [
-            cell.label for cell in plan.cells if cell.job is not None and cell.job.key == job.key
-        ]
+        uses = [cell.label for cell in plan.cells if cell.job is not None and cell.job.key == job.key]
         needed = [other.method.name for other in plan.jobs if job.spec.key in other.spec.needs.values()]
         purpose = ", ".join(dict.fromkeys([*uses, *(f"needed by {name}" for name in needed)]))
         rows.append((state, job.title, purpose, run.directory.name))

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from eebench.backbones.base import Batch, State
-from eebench.cost.operations import SIMILARITY, ModelCost, Operations, fit, gram_matrix
+from eebench.cost.operations import SIMILARITY, ModelCost, Operations, Polynomial, fit, gram_matrix
 from eebench.errors import ModelError
 from eebench.model import MultiExitModel
 from eebench.rules.base import Signals
@@ -37,6 +38,7 @@ TRACED_LENGTHS = (6, 10, 17, 23)
 
 LINEAR = ("linear", "addmm", "mm", "conv")
 MATMUL = ("matmul", "bmm", "baddbmm", "mv", "dot", "einsum", "scaled_dot_product_attention")
+ELEMENTWISE = ("add", "mul")
 NORMALIZATION = ("layer_norm", "batch_norm", "group_norm", "instance_norm")
 
 # Operations with products inside for which there is no handle.
@@ -84,13 +86,23 @@ def model_cost(model: MultiExitModel) -> ModelCost:
     extras = {name: part(name) for name in path.extras}
     if "similarity" in model.kinds:
         extras[SIMILARITY] = gram_matrix(model.backbone.width)
+    embedding = part("embedding")
     return ModelCost(
-        embedding=part("embedding"),
+        embedding=replace(embedding, elementwise=embedding.elementwise - added_in_place(model)),
         layers=tuple(part(f"layer_{layer}", layers=1) for layer in range(1, layer_count(model) + 1)),
         exits={layer: part(f"exit_{layer}") for layer in model.exit_layers},
         classifier=ordinary_classifier(model.backbone.width, path.classes),
         extras=extras,
     )
+
+
+def added_in_place(model: MultiExitModel) -> Polynomial:
+    """Elements of the position embeddings, which the library that COST-EFF profiled added in place, uncounted.
+
+    Its own factorised embeddings are summed out of place.
+    """
+    words = getattr(getattr(model.backbone, "embeddings", None), "word_embeddings", None)
+    return Polynomial(c1=words.embedding_dim) if isinstance(words, nn.Embedding) else Polynomial()
 
 
 def ordinary_classifier(width: int, classes: int) -> Operations:
@@ -180,6 +192,7 @@ def _trace(module: nn.Module, inputs: tuple[Tensor, ...]) -> Counts:
         **{f"aten::{name}": _product for name in ("matmul", "bmm", "mv", "dot")},
         **{"aten::baddbmm": lambda inputs, outputs: _product(inputs[1:], outputs)},
         **{"aten::scaled_dot_product_attention": _attention},
+        **{f"aten::{name}": _elements for name in ELEMENTWISE},
     )
     counts: Counts = analysis.by_module_and_operator()
     refused = sorted(REFUSED & analysis.unsupported_ops().keys())
@@ -196,19 +209,26 @@ def _product(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return int(prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1])
 
 
-def _attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    """MACs of score and context: rows of the query x keys x (head size + value size)."""
+def _attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    """MACs of score and context: rows of the query x keys x (head size + value size); each score is masked by a sum."""
     query, key, value = (get_shape(tensor) for tensor in inputs[:3])
-    return int(prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
+    scores = int(prod(query[:-1]) * key[-2])
+    return Counter({"scaled_dot_product_attention": scores * (query[-1] + value[-1]), "add": scores})
+
+
+def _elements(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    """Elements of what a sum or product gives; single numbers, such as a length, count nothing."""
+    shape = get_shape(outputs[0])
+    return int(prod(shape)) if shape else 0
 
 
 def _operations(counts: Sequence[Counter[str]], layers: int = 0) -> Operations:
     """Fits each group of operators; `counts` are those of `TRACED_LENGTHS`, in that order."""
-    linear, matmul, normalization = (
+    linear, matmul, normalization, elementwise = (
         fit(TRACED_LENGTHS, [sum(int(count[name]) for name in group) for count in counts])
-        for group in (LINEAR, MATMUL, NORMALIZATION)
+        for group in (LINEAR, MATMUL, NORMALIZATION, ELEMENTWISE)
     )
-    return Operations(linear, matmul, normalization, layers)
+    return Operations(linear, matmul, normalization, layers, elementwise)
 
 
 @contextmanager

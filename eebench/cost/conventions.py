@@ -4,6 +4,8 @@ full_2mac     2 x (linear + matmul): the honest default, attention products incl
 linear_2mac   2 x linear: the published tables of SmartBERT and FastBERT
 linear_mac    linear, not doubled: what the released SmartBERT script prints (it adds LayerNorm)
 layers        executed transformer layers, nothing else: GAML-BERT, CsdBERT, PABEE
+torch110_profiler  what the profiler of PyTorch 1.10 counts, COST-EFF's tables: 2 x linear, and one operation per
+              element of an out-of-place sum or product; batched attention products count zero
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from eebench.errors import UnknownName, UserError
 
 @dataclass(frozen=True)
 class Convention:
-    """A weighted sum of counts: cost = linear x (linear MACs) + matmul x (matmul MACs) + layers x layers.
+    """A weighted sum of counts: linear x (linear MACs) + matmul x (matmul MACs) + elementwise x sums + layers x layers.
 
     `unit` is what one unit of cost is ("FLOP", "MAC", "layer").
     """
@@ -30,6 +32,7 @@ class Convention:
     linear: int = 0
     matmul: int = 0
     layers: int = 0
+    elementwise: int = 0
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -39,6 +42,13 @@ CONVENTIONS: dict[str, Convention] = {
         Convention("linear_2mac", "2 FLOP per MAC of linear maps only (SmartBERT, FastBERT)", "FLOP", 2),
         Convention("linear_mac", "MACs of linear maps only, not doubled", "MAC", 1),
         Convention("layers", "executed transformer layers (GAML-BERT, CsdBERT, PABEE)", "layer", layers=1),
+        Convention(
+            "torch110_profiler",
+            "2 FLOP per MAC of linear maps, 1 per element of a sum, none for attention products (COST-EFF)",
+            "FLOP",
+            2,
+            elementwise=1,
+        ),
     )
 }
 DEFAULT_CONVENTION = "full_2mac"
@@ -63,4 +73,5 @@ def flops(operations: Operations, length: int | Lengths, convention: Convention)
     if np.any(np.less(length, 1)):
         raise UserError(f"a sequence length of {np.min(length)} has no cost; give a length of 1 or more.")
     weighted = operations.linear * convention.linear + operations.matmul * convention.matmul
+    weighted += operations.elementwise * convention.elementwise
     return weighted(length) + operations.layers * convention.layers

@@ -99,19 +99,25 @@ def _simplest(value: Fraction) -> Coefficient:
     return int(value) if value.denominator == 1 else value
 
 
+POLYNOMIALS = ("linear", "matmul", "normalization", "elementwise")
+"""The counts that grow with the number of tokens."""
+
+
 @dataclass(frozen=True)
 class Operations:
     """What one component does for one sample of n tokens.
 
     `linear`: MACs of linear maps (weights times activations). `matmul`: MACs of products of activations
     (attention scores and contexts, Gram matrices). `normalization`: what fvcore counts for LayerNorm, kept
-    apart because no published convention but thop's includes it. `layers`: executed transformer layers.
+    apart because no published convention but thop's includes it. `elementwise`: elements of out-of-place sums
+    and products, that of attention scores and their mask included. `layers`: executed transformer layers.
     """
 
     linear: Polynomial = Polynomial()
     matmul: Polynomial = Polynomial()
     normalization: Polynomial = Polynomial()
     layers: int = 0
+    elementwise: Polynomial = Polynomial()
 
     def __add__(self, other: Operations) -> Operations:
         return Operations(
@@ -119,16 +125,18 @@ class Operations:
             self.matmul + other.matmul,
             self.normalization + other.normalization,
             self.layers + other.layers,
+            self.elementwise + other.elementwise,
         )
 
     def __mul__(self, times: int) -> Operations:
         return Operations(
-            self.linear * times, self.matmul * times, self.normalization * times, self.layers * times
-        )
+            self.linear * times, self.matmul * times, self.normalization * times, self.layers * times,
+            self.elementwise * times,
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form: coefficients lowest power first, whole ones as int, others as "p/q"."""
-        polynomials = {"linear": self.linear, "matmul": self.matmul, "normalization": self.normalization}
+        polynomials = {name: getattr(self, name) for name in POLYNOMIALS}
         return {name: [_plain(c) for c in p.coefficients] for name, p in polynomials.items()} | {
             "layers": self.layers
         }
@@ -136,11 +144,10 @@ class Operations:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Operations:
         """The inverse of `as_dict`."""
-        linear, matmul, normalization = (
-            Polynomial(*(_simplest(Fraction(c)) for c in plain[name]))
-            for name in ("linear", "matmul", "normalization")
-        )
-        return cls(linear, matmul, normalization, int(plain["layers"]))
+        polynomials = {
+            name: Polynomial(*(_simplest(Fraction(c)) for c in plain.get(name, ()))) for name in POLYNOMIALS
+        }
+        return cls(**polynomials, layers=int(plain["layers"]))
 
 
 def _plain(value: Coefficient) -> int | str:

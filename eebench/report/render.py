@@ -14,8 +14,8 @@ from eebench.report import tables
 from eebench.report.definitions import BLIND, DEFINITIONS, PROTOCOLS
 from eebench.report.figures import Caption, front_svg, layers_svg
 from eebench.report.files import FigureFile, free_path
-from eebench.report.layouts import layout_sections
 from eebench.report.latency import latency_figures, latency_section
+from eebench.report.layouts import layout_sections
 from eebench.report.markdown import escape, plain, table
 from eebench.report.published import WHY, published_tables
 from eebench.report.sections import Rendered, render_sections

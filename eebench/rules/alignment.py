@@ -59,6 +59,28 @@ class KernelAlignment(Rule):
         return 1.0, float(len(geometry.exit_layers))
 
 
+def changes(similarities: Tensor, executed: Tensor | None = None) -> Tensor:
+    """The change of similarity that the rule compares at each exit, fp32 [E, N]; NaN where none is made.
+
+    `similarities` fp32 [E, N] are those of a trace. Layers that a sample skipped (`executed`, bool [E, N]) are passed
+    over, as `judge` does. The last exit has a change too, although no rule is asked there.
+
+    Example: similarities NaN, 0.5, 0.75 of one sample have the changes NaN, NaN, 0.25.
+    """
+    found, previous = torch.full_like(similarities, math.nan), torch.full_like(similarities[0], math.nan)
+    for index, similarity in enumerate(similarities):
+        ran = torch.ones_like(similarity, dtype=torch.bool) if executed is None else executed[index]
+        found[index] = torch.where(ran, similarity - previous, math.nan)
+        previous = torch.where(ran, similarity, previous)
+    return found
+
+
+def checks(rule: KernelAlignment, found: Tensor) -> tuple[int, int]:
+    """How many comparisons `rule` makes with the `changes` of a trace, and how many of them fire."""
+    compared = found.abs() if rule.absolute else found
+    return int((~compared.isnan()).sum()), int((compared < rule.knobs["theta"]).sum())
+
+
 class AbsoluteAlignment(KernelAlignment):
     """As `cka`, with the absolute change of similarity."""
 

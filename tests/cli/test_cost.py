@@ -51,8 +51,19 @@ def test_default_convention_counts_attention():
         "linear_macs": 905_969_664,
         "matmul_macs": 25_165_824,
         "normalization": 983_040,
+        "elementwise": 2 * 128 * 768 + 12 * 128 * 128,
         "parameters": 7_087_872,
     }
+
+
+def test_a_papers_table_as_text_and_as_json():
+    text = run("--table", "costeff")
+    assert text.exit_code == 0, text.output
+    (row,) = [line.split() for line in text.stdout.splitlines() if line.startswith("COST-EFF_8x ")]
+    assert row == ["COST-EFF_8x", "13,920,024", "7.865", "7.9", "2444.03", "8.899", "19.0", "5.55"]
+    answer = json.loads(run("--table", "costeff", "--json").stdout)
+    assert answer["rows"][5]["parameters"] == 13_920_024 and len(answer["rows"]) == 14
+    assert isinstance(run("--table", "bert").exception, UserError)
 
 
 def test_every_option_reaches_the_answer():

@@ -11,7 +11,10 @@ import pytest
 def test_help_lists_the_commands(eebench):
     answer = eebench("--help")
     assert answer.code == 0 and answer.err == ""
-    assert all(f"  {name} " in answer.out for name in ("train", "sweep", "report", "cost", "list", "status"))
+    assert all(
+        f"  {name} " in answer.out
+        for name in ("train", "sweep", "report", "cost", "list", "status", "steptime")
+    )
 
 
 def test_no_command_shows_the_help(eebench):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from eebench.cli.report import report, results_folders
 from eebench.errors import UserError
+from eebench.report.layouts import LAYOUTS
 
 TINY = Path(__file__).parents[1] / "report" / "golden" / "tiny"
 
@@ -84,3 +85,24 @@ class TestResultsFolders:
     def test_a_folder_without_points_is_no_suite(self, results: Path):
         with pytest.raises(UserError, match="no results of suite 'notes'"):
             results_folders(results, "notes")
+
+
+def test_a_layout_replaces_the_sections(app: typer.Typer, results: Path):
+    outcome = CliRunner().invoke(app, ["--suite", "tiny", "--results", str(results), "--layout", "gaml"])
+    assert outcome.exit_code == 0, outcome.output
+    page = (results / "tiny" / "README.md").read_text(encoding="utf-8")
+    assert "`eebench report --suite tiny --layout gaml`" in page and "## Fig. 4: score by layer" in page
+    CliRunner().invoke(app, ["--suite", "tiny", "--results", str(results)])
+    again = (results / "tiny" / "README.md").read_text(encoding="utf-8")
+    assert "--layout" not in again and "## Fig. 4" not in again
+
+
+def test_an_unknown_layout_writes_nothing(app: typer.Typer, results: Path):
+    outcome = CliRunner().invoke(app, ["--results", str(results), "--layout", "gamel"])
+    assert isinstance(outcome.exception, UserError) and "did you mean 'gaml'?" in str(outcome.exception)
+    assert not (results / "tiny" / "README.md").exists()
+
+
+def test_the_help_names_every_layout(app: typer.Typer):
+    words = " ".join(CliRunner().invoke(app, ["--help"]).output.replace("│", " ").split())
+    assert ", ".join(LAYOUTS) in words

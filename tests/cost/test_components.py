@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from eebench.cost.operations import Operations, Polynomial
 from eebench.errors import ModelError
 from eebench.heads import HeadConfig, exit_heads
 from eebench.model import MultiExitModel
+from eebench.slender import Size, shrink
 
 RANDOM_LENGTHS = (1, 37, 128, 301)
 
@@ -175,9 +177,11 @@ def test_bert_base_with_an_exit_per_layer():
         heads = exit_heads(backbone, 2, config, tuple(range(1, 13)))
         cost = model_cost(MultiExitModel(backbone, dict(heads)))
     layer = Operations(Polynomial(0, 7_077_888), Polynomial(0, 0, 1536), Polynomial(0, 7680), layers=1)
+    # two residual sums of 768 a token, one mask for each of 12 scores of a pair of tokens
+    layer = replace(layer, elementwise=Polynomial(0, 1536, 12))
     assert cost.layers == (layer,) * 12
     assert cost.exits == dict.fromkeys(range(1, 13), Operations(linear=Polynomial(591_360)))
-    assert cost.embedding == Operations(normalization=Polynomial(0, 5 * 768))
+    assert cost.embedding == Operations(normalization=Polynomial(0, 5 * 768), elementwise=Polynomial(0, 768))
     assert cost.classifier == Operations(linear=Polynomial(591_360))
 
 
@@ -189,6 +193,25 @@ def test_toy_model_by_hand(device: str):
     assert [layer.matmul for layer in cost.layers] == [Polynomial(0, 0, 64)] * 2
     assert cost.exits == {1: Operations(Polynomial(1120)), 2: Operations(Polynomial(1120))}
     assert cost.classifier.linear == Polynomial(1024 + 96)
+
+
+def test_sums_and_products_of_elements_are_counted_apart():
+    class Sums(nn.Module):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return (hidden + hidden) * 2.0 + hidden.shape[1]
+
+    assert measure(Sums(), lambda length: tokens(length, 4)) == Operations(elementwise=Polynomial(0, 12))
+
+
+def test_factorised_embeddings_add_positions_out_of_place():
+    whole, slender = toy_backbone(), toy_backbone()
+    shrink(slender, Size(2, 64, 8))
+    costs = [
+        model_cost(MultiExitModel(backbone, dict(exit_heads(backbone, 2, HeadConfig(pooler="tanh"), (1, 2)))))
+        for backbone in (whole, slender)
+    ]
+    assert [cost.embedding.elementwise for cost in costs] == [Polynomial(0, 32), Polynomial(0, 64)]
+    assert [cost.embedding.linear for cost in costs] == [Polynomial(), Polynomial(0, 8 * 32)]
 
 
 def test_mean_pooling_counts_as_a_product():

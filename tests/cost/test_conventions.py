@@ -5,8 +5,11 @@ from eebench.cost.conventions import CONVENTIONS, DEFAULT_CONVENTION, convention
 from eebench.cost.operations import Operations, Polynomial
 from eebench.errors import UnknownName, UserError
 
-# One BERT-base layer: 7,077,888 weights in linear maps, 2 x 768 products per pair of tokens.
-LAYER = Operations(Polynomial(0, 7_077_888), Polynomial(0, 0, 1536), Polynomial(0, 7680), layers=1)
+# One BERT-base layer: 7,077,888 weights in linear maps, 2 x 768 products per pair of tokens; two residual sums
+# and a mask on the scores of 12 heads.
+LAYER = Operations(
+    Polynomial(0, 7_077_888), Polynomial(0, 0, 1536), Polynomial(0, 7680), 1, Polynomial(0, 1536, 12)
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,7 @@ LAYER = Operations(Polynomial(0, 7_077_888), Polynomial(0, 0, 1536), Polynomial(
         ("linear_2mac", 1_811_939_328),
         ("linear_mac", 905_969_664),
         ("layers", 1),
+        ("torch110_profiler", 1_811_939_328 + 2 * 128 * 768 + 12 * 128 * 128),
     ],
 )
 def test_one_layer_at_128_tokens(name: str, expected: int):
@@ -23,7 +27,7 @@ def test_one_layer_at_128_tokens(name: str, expected: int):
 
 
 def test_all_names_are_covered_above():
-    assert set(CONVENTIONS) == {"full_2mac", "linear_2mac", "linear_mac", "layers"}
+    assert set(CONVENTIONS) == {"full_2mac", "linear_2mac", "linear_mac", "layers", "torch110_profiler"}
     assert DEFAULT_CONVENTION in CONVENTIONS
     assert all(entry.name == name and entry.description for name, entry in CONVENTIONS.items())
 
@@ -39,7 +43,7 @@ def test_arrays_give_int64_of_the_same_shape():
 
 def test_layer_normalisation_is_in_no_convention():
     only_norm = Operations(normalization=Polynomial(0, 7680))
-    assert [flops(only_norm, 128, entry) for entry in CONVENTIONS.values()] == [0, 0, 0, 0]
+    assert [flops(only_norm, 128, entry) for entry in CONVENTIONS.values()] == [0] * 5
 
 
 def test_unknown_convention_suggests_the_closest():

@@ -72,10 +72,10 @@ def test_fit_needs_four_different_pairs(lengths: list[int], counts: list[int]):
 
 
 def test_operations_sum_part_by_part():
-    layer = Operations(Polynomial(0, 10, 0), Polynomial(0, 0, 2), Polynomial(0, 3, 0), layers=1)
-    head = Operations(linear=Polynomial(7))
+    layer = Operations(Polynomial(0, 10, 0), Polynomial(0, 0, 2), Polynomial(0, 3, 0), 1, Polynomial(5))
+    head = Operations(linear=Polynomial(7), elementwise=Polynomial(1))
     assert layer * 2 + head == Operations(
-        Polynomial(7, 20, 0), Polynomial(0, 0, 4), Polynomial(0, 6, 0), layers=2
+        Polynomial(7, 20, 0), Polynomial(0, 0, 4), Polynomial(0, 6, 0), 2, Polynomial(11)
     )
 
 
@@ -98,3 +98,9 @@ def test_model_cost_survives_json():
     text = json.dumps(cost.as_dict())
     assert ModelCost.from_dict(json.loads(text)) == cost
     assert cost.as_dict()["layers"][0]["matmul"] == [0, "1/2", "3/2"]
+
+
+def test_a_cost_stored_without_sums_is_still_read():
+    plain = Operations(Polynomial(3), layers=2).as_dict()
+    del plain["elementwise"]
+    assert Operations.from_dict(plain) == Operations(Polynomial(3), layers=2)

@@ -23,6 +23,8 @@ def test_by_default_every_layer_gets_an_exit_and_nothing_is_needed():
     assert model.exit_layers == (1, 2) and model.classes == 3
     assert (method.recipe, method.label(options), method.depth(options, 12)) == ("plain", "plain", 12)
     assert method.needs(options) == {} and method.version == 1
+    finished = method.finished(load_backbone("toy"), 3, options)
+    assert [p.shape for p in finished.parameters()] == [p.shape for p in model.parameters()]
     before = [parameter.clone() for parameter in model.parameters()]
     method.initialise(model, {})
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

@@ -191,3 +191,13 @@ def test_its_rows_choose_the_operating_point(tiny: Path):
     dev = points[(points["split"] == "dev") & (points["task"] == "RTE") & (points["method"] == "pabee")]
     (row,) = [row for _, row in dev.iterrows() if row["setting"] == setting and row["rule"] == "patience"]
     assert f"{row['speedup_flops']:.2f}x" in rows[0] and f"{100 * row['score_mean']:.1f}" in rows[0]
+
+
+def test_a_layout_stands_in_place_of_the_suites_own_sections(tiny: Path):
+    own = {file.path.name for file in update_report(tiny)}
+    page = (tiny / "README.md").read_text(encoding="utf-8")
+    assert render_report(tiny, "gaml") and render_report(tiny, "gaml")
+    other = (tiny / "README.md").read_text(encoding="utf-8")
+    assert "--layout gaml`" in other and "## Table 4: training steps until early stopping" in other
+    assert {file.path.name for file in update_report(tiny)} >= own
+    assert (tiny / "README.md").read_text(encoding="utf-8") == page

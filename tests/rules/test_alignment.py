@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from eebench.rules.alignment import KernelAlignment
+from eebench.rules.alignment import KernelAlignment, changes, checks
 from eebench.rules.base import Geometry, Signals, judge
 from eebench.rules.catalogue import find_rule
 
@@ -62,3 +62,36 @@ def test_a_decision_tips_where_a_change_is_close_to_theta():
         criterion = judge(rule, 2, signals, state)
         distance = rule.distance(criterion, signals, state, 1.0)
     assert (distance < 1e-4).tolist() == [True, False]
+
+
+SIMILARITIES = torch.tensor([[math.nan, math.nan], [0.5, 0.5], [0.75, 0.25], [math.nan, 0.5]])
+
+
+def test_changes_of_every_sample_at_once():
+    found = changes(SIMILARITIES)
+    assert found.isnan().tolist() == [[True, True], [True, True], [False, False], [True, False]]
+    assert found[2].tolist() == [0.25, -0.25] and float(found[3, 1]) == 0.25
+
+
+def test_a_skipped_layer_is_passed_over():
+    executed = torch.tensor([[True, True], [True, True], [True, False], [True, True]])
+    found = changes(SIMILARITIES, executed)
+    # The second sample compares layer 4 with layer 2: no change.
+    assert float(found[2, 0]) == 0.25 and found[2, 1].isnan() and float(found[3, 1]) == 0.0
+
+
+def test_checks_made_and_fired():
+    found = changes(SIMILARITIES)
+    assert checks(find_rule("cka;theta=0.06"), found) == (3, 1)
+    assert checks(find_rule("cka;theta=0.25"), found) == (3, 1)  # strictly below
+    assert checks(find_rule("cka-abs;theta=0.06"), found) == (3, 0)
+    assert checks(find_rule("cka-abs;theta=0.3"), found) == (3, 3)
+
+
+def test_checks_are_what_the_rule_counts():
+    generator = torch.Generator().manual_seed(1)
+    similarities = torch.cat([torch.full((1, 50), math.nan), torch.rand(LAYERS - 1, 50, generator=generator)])
+    rule, state = find_rule("cka"), find_rule("cka").start(50, torch.device("cpu"))
+    for layer, similarity in enumerate(similarities, start=1):
+        count = judge(rule, layer, Signals(None, similarity=similarity), state)
+    assert checks(rule, changes(similarities)) == (50 * (LAYERS - 2), int(count.sum()))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from eebench.errors import UserError
-from eebench.rules.base import Geometry, keep_rows, number, parse_setting
+from eebench.rules.base import Geometry, join_rows, keep_rows, number, parse_setting
 from eebench.rules.catalogue import RULES, find_rule
 
 GEOMETRY = Geometry((1, 2, 3, 4, 5, 6), 2)
@@ -44,3 +44,13 @@ def test_state_has_one_row_per_sample_so_that_rows_can_leave(name):
     state = rule.start(5, torch.device("cpu"))
     kept = keep_rows(state, torch.tensor([True, False, True, False, False]))
     assert all(len(tensor) == 2 for tensor in kept.values())
+
+
+def test_states_of_several_batches_join_in_order():
+    parts = [
+        {"count": torch.tensor([1.0, 2.0]), "recent": torch.tensor([[1, 2], [3, 4]])},
+        {"count": torch.tensor([5.0]), "recent": torch.tensor([[7, 8]])},
+    ]
+    joined = join_rows(parts)
+    assert joined["count"].tolist() == [1, 2, 5] and joined["recent"].tolist() == [[1, 2], [3, 4], [7, 8]]
+    assert join_rows([{}, {}]) == {}

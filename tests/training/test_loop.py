@@ -10,6 +10,7 @@ from eebench.errors import DivergedError
 from eebench.heads import HeadConfig, exit_heads
 from eebench.losses import exit_losses
 from eebench.model import MultiExitModel, weights_of
+from eebench.slender import Size, factorise, keep_heads, keep_neurons, size_of
 from eebench.toy import toy_data
 from eebench.training.checkpoints import CheckpointFile
 from eebench.training.loop import (
@@ -138,3 +139,51 @@ def test_the_watch_keeps_the_terms_asked_for_step_by_step():
     for number in range(2):
         watch.add({"loss": torch.tensor(1.0), "c": torch.tensor(0.1234567 * number)}, number)
     assert watch.record() == {"loss": 1.0, "c": pytest.approx(0.0617284), "series": {"c": [0.0, 0.12346]}}
+
+
+def test_the_last_epoch_is_cut_where_the_stage_is_not_whole_epochs(setup, tmp_path):
+    steps = []
+
+    def watched(outputs, labels, step):
+        steps.append((step.epoch, step.number, step.done, step.total))
+        return loss_of_all(outputs, labels, step)
+
+    trainer = Trainer(make_model(), [Stage("part", 1.5, 5e-3, watched)], setup, CheckpointFile(tmp_path))
+    progress = trainer.run()
+    assert trainer.total_steps == progress.steps == 9
+    assert [record["epoch"] for record in progress.history] == [1, 2]
+    assert steps[:2] == [(0, 0, 0, 9), (0, 1, 1, 9)] and steps[6:] == [
+        (1, 0, 6, 9),
+        (1, 1, 7, 9),
+        (1, 2, 8, 9),
+    ]
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_model_that_changed_shape_goes_on_with_the_shape_of_its_checkpoint(setup, tmp_path):
+    def halve(model, train):
+        for layer in model.backbone.layers:
+            keep_heads(layer, [1])
+            keep_neurons(layer, range(0, 60, 2))
+        factorise(model.backbone, 6)
+
+    stages = [Stage("small", 3, 5e-3, loss_of_all, first=halve)]
+
+    def stop(done, total):
+        if done == 8:
+            raise Stopped
+
+    whole, part = make_model(), make_model()
+    torch.manual_seed(5)
+    Trainer(whole, stages, setup, CheckpointFile(tmp_path / "whole")).run()
+    torch.manual_seed(5)
+    with pytest.raises(Stopped):
+        Trainer(part, stages, setup, CheckpointFile(tmp_path / "part"), stop).run()
+    resumed = make_model()
+    Trainer(resumed, stages, setup, CheckpointFile(tmp_path / "part")).run()
+    assert size_of(resumed.backbone) == Size(1, 30, 6)
+    theirs = weights_of(whole)
+    assert all(torch.equal(weight, theirs[name]) for name, weight in weights_of(resumed).items())

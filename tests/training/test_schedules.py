@@ -1,7 +1,7 @@
 import pytest
 
 from eebench.training.options import TrainingOptions
-from eebench.training.schedules import Schedule, schedule_of
+from eebench.training.schedules import Schedule, schedule_of, steps_in
 
 
 def test_linear_warm_up_and_decay_by_hand():
@@ -19,3 +19,12 @@ def test_warm_up_in_epochs_takes_the_place_of_the_share():
     epochs = schedule_of(TrainingOptions(warmup_epochs=0.8), 1e-3, epochs=2, steps_per_epoch=50)
     assert (share.warmup, epochs.warmup, share.total) == (10, 40, 100)
     assert schedule_of(TrainingOptions(warmup_share=0.0), 1.0, 1, 10).at(0) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "per_epoch", "steps"),
+    [(2, 50, 100), (0.5, 5, 2), (0.29, 100, 29), (0.3, 10, 3), (0.01, 5, 1), (0, 5, 0), (0.33, 12272, 4049)],
+)
+def test_steps_in_a_part_of_an_epoch_are_rounded_down_to_one_at_least(epochs, per_epoch, steps):
+    assert steps_in(epochs, per_epoch) == steps
+    assert schedule_of(TrainingOptions(), 1.0, epochs, per_epoch).total == steps

@@ -95,7 +95,9 @@ def _statement(section: AlignmentSection, ground: Ground, task: str, label: str)
         return
     made, fired = int(rows["checks"].iloc[0]), int(rows["fired"].iloc[0])
     share = fired / made
-    if share >= NEARLY_ALL:
+    if fired == made:
+        meaning = "every check fires, so the rule is a static exit at layer R + 2."
+    elif share >= NEARLY_ALL:
         meaning = "nearly every check fires, so the rule is nearly a static exit at layer R + 2."
     elif share <= HARDLY_ANY:
         meaning = "hardly any check fires, so the rule nearly always runs to the last exit."

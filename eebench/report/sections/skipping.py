@@ -16,9 +16,9 @@ from eebench.sections import SkippingSection
 
 FULL_ITEM, SKIP_ITEM = "repeated from Table 1", "exiting disabled"
 MEANING = (
-    "Nobody exits at an entropy below 0 (S=0), yet the exits that are passed are paid for; where that setting was "
-    "not swept, every sample leaves at the last exit (exit=L), which pays for no other. Whether the paper's "
-    "FLOPs count the exits is not printed. Layers run: the share of the backbone's layers that a sample runs in the mean."
+    "Nobody exits at an entropy below 0 (S=0), yet the exits that are passed are paid for; where that setting was not "
+    "swept, every sample leaves at the last exit (exit=L), which pays for no other. Whether the paper's FLOPs count "
+    "the exits is not printed. Layers run: the share of the backbone's layers that a sample runs in the mean."
 )
 
 

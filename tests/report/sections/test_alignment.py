@@ -26,7 +26,14 @@ def test_checks_points_static_exits_and_changes(ground, section):
     assert meaning.startswith("A check compares")
 
 
-@pytest.mark.parametrize(("fired", "words"), [(20, "tells samples apart"), (4, "hardly any check fires")])
+FIRED = [
+    (40, "fires, so the rule is a static exit"),
+    (20, "tells samples apart"),
+    (4, "hardly any check fires"),
+]
+
+
+@pytest.mark.parametrize(("fired", "words"), FIRED)
 def test_what_the_share_means(ground, section, fired, words):
     other = type(ground)(**{**vars(ground), "checks": ground.checks.assign(fired=fired)})
     sentences = [block for block in alignment(section(kind="alignment", methods=["csdbert"]), other)

@@ -1,0 +1,122 @@
+"""`eebench predict`: answers of a trained run to new texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eebench.cli.settings import RUNS, Device, Runs
+
+if TYPE_CHECKING:
+    from eebench.predict import Asked, Choice, Predictor
+
+RunName = Annotated[
+    str, typer.Argument(help="A run's directory, or the beginning or end of its name, or of its key.")
+]
+RuleName = Annotated[
+    str | None, typer.Option("--rule", help="When to leave; default: the method's own rule.")
+]
+Setting = Annotated[str | None, typer.Option("--setting", help="One setting of the rule, e.g. S=0.1.")]
+Speedup = Annotated[
+    str | None,
+    typer.Option("--speedup", help="In place of --setting: the setting that is so fast on dev, e.g. 2x."),
+]
+Inference = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="An option that only inference reads, e.g. gate_threshold=0.7; may be repeated."
+    ),
+]
+BackboneName = Annotated[
+    str | None, typer.Option("--backbone", help="Where the run's backbone is, if it cannot be found.")
+]
+
+
+def predict(
+    run: RunName,
+    source: Annotated[
+        str, typer.Option("--input", help="A file with a text per line, csv or tsv; - is stdin.")
+    ],
+    text: Annotated[
+        list[str] | None, typer.Option(help="Column of a csv or tsv with the texts; twice for pairs.")
+    ] = None,
+    rule: RuleName = None,
+    setting: Setting = None,
+    speedup: Speedup = None,
+    assignments: Inference = None,
+    form: Annotated[str, typer.Option("--format", help="csv or jsonl.")] = "csv",
+    output: Annotated[str, typer.Option(help="A file, written anew; - is stdout.")] = "-",
+    executor: Annotated[str, typer.Option(help="sequential, compact or pooled.")] = "compact",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Rows at once; 1 answers each row before the next is read.")
+    ] = 32,
+    backbone: BackboneName = None,
+    device: Device = "auto",
+    runs: Runs = RUNS,
+) -> None:
+    """Answer texts with a trained run that leaves early: label, confidence, exit and cost of each, in input order.
+
+    Without --setting or --speedup every text takes all layers. Finished rows are on disk whenever it is stopped.
+
+    Examples:
+
+        eebench predict joint-rotten_tomatoes --input reviews.txt --speedup 2x --output answers.csv
+
+        eebench predict 1ab9eae5 --input reviews.tsv --text review --rule entropy --setting S=0.1 --format jsonl
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from eebench.answer_files import check_output, output_stream, write_answers
+    from eebench.runtime import Execution
+    from eebench.text_rows import TextSource
+
+    texts = TextSource(source, tuple(text or ()))
+    check_output(output, form, source)
+    predictor = open_predictor(run, backbone, assignments, device, runs)
+    predictor.check_texts(texts.texts_per_row)
+    how = Execution(executor, batch_size, predictor.device)
+    choice = chosen(predictor, asked(rule, setting, speedup))
+    console = Console(stderr=True)
+    with (
+        texts.rows() as rows,
+        output_stream(output) as stream,
+        Progress(console=console, transient=True, disable=not console.is_terminal or output == "-") as bar,
+    ):
+        line = bar.add_task("rows", total=None)
+        answers = predictor.stream(rows, choice, how)
+        tally = write_answers(answers, stream, form, batch_size, lambda count: bar.advance(line, count))
+    for sentence in tally.lines():
+        typer.echo(sentence, err=True)
+
+
+def open_predictor(
+    run: str, backbone: str | None, assignments: list[str] | None, device: str, runs: Path
+) -> Predictor:
+    """The run as the options of the command line name it."""
+    from eebench.cli.settings import find_device
+    from eebench.options import parse_assignments
+    from eebench.predict import load_run
+
+    return load_run(run, runs, backbone, find_device(device), parse_assignments(assignments or []))
+
+
+def asked(rule: str | None, setting: str | None, speedup: str | None) -> Asked:
+    """The options that say when to leave."""
+    from eebench.latency.choosing import parse_speedup
+    from eebench.predict import Asked
+
+    return Asked(rule, setting, None if speedup is None else parse_speedup(speedup))
+
+
+def chosen(predictor: Predictor, wanted: Asked) -> Choice:
+    """The setting, told on stderr with what it does on dev where that is known."""
+    choice = predictor.choose(wanted)
+    known = ""
+    if choice.speedup_flops is not None and choice.score is not None:
+        metric = predictor.job.task.metric
+        known = f" ({choice.speedup_flops:.2f}x in FLOPs, {metric} {100 * choice.score:.1f}% on dev)"
+    typer.echo(f"setting: {choice.text}{known}", err=True)
+    return choice
