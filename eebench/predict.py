@@ -315,13 +315,13 @@ class Answering:
 
     def _pieces(self, rows: Iterator[TextRow]) -> Iterator[Encoded]:
         """The texts of the rows, tokenised; ends early after a long stretch without any."""
-        stretch = 0
-        while piece := list(islice(rows, 1 if self.how.batch_size == 1 else ROWS_PER_PIECE)):
+        one_by_one, stretch = self.how.batch_size == 1, 0
+        while piece := list(islice(rows, 1 if one_by_one else ROWS_PER_PIECE)):
             texts = [row.texts for row in piece if not row.error]
             stretch = 0 if texts else stretch + len(piece)
             if not texts:
                 self.waiting.extend(Waiting(row) for row in piece)
-                if stretch >= LONGEST_STRETCH:
+                if one_by_one or stretch >= LONGEST_STRETCH:
                     return
                 continue
             encoded = self.predictor.encode(texts)

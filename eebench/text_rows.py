@@ -72,12 +72,7 @@ class TextSource:
         header = next(records, [])
         lines.noticed()
         places = [find_column(header, [name], f"{self.path}:1") for name in self.columns]
-        for number, fields in enumerate(records, start=1):
-            if len(fields) == len(header):
-                yield text_row(number, tuple(fields[place] for place in places), lines.noticed())
-            else:
-                problem = f"{len(fields)} fields, expected {len(header)} as in the header"
-                yield TextRow(number, (), problem, lines.noticed())
+        return table_rows(records, places, len(header), lines)
 
     def _comma_separated(self, lines: Lines) -> Iterator[list[str]]:
         reader = csv.reader(lines)
@@ -90,6 +85,18 @@ class TextSource:
             ) from error
         finally:
             csv.field_size_limit(before)
+
+
+def table_rows(
+    records: Iterator[list[str]], places: Sequence[int], width: int, lines: Lines
+) -> Iterator[TextRow]:
+    """The records of a table behind its header of `width` fields; texts stand at `places`."""
+    for number, fields in enumerate(records, start=1):
+        if len(fields) == width:
+            yield text_row(number, tuple(fields[place] for place in places), lines.noticed())
+        else:
+            problem = f"{len(fields)} fields, expected {width} as in the header"
+            yield TextRow(number, (), problem, lines.noticed())
 
 
 def opened(path: str) -> BinaryIO:

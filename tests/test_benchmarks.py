@@ -45,7 +45,7 @@ def benchmark(monkeypatch):
         return importlib.import_module(name)
 
     yield load
-    for name in ("replay", "replay_memory", "training", "measuring"):
+    for name in ("replay", "replay_memory", "predict_stream", "training", "measuring"):
         sys.modules.pop(name, None)
 
 
@@ -151,6 +151,17 @@ def test_a_synthetic_trace_is_the_same_again_and_grows_surer(benchmark):
     assert torch.equal(trace.logits, memory.synthetic_trace(3000, 4, 2).logits)
     spreads = trace.logits.std(dim=(1, 2))
     assert (spreads.diff() > 0.5).all()
+
+
+def test_prediction_of_a_stream_states_its_peak_and_compares_with_one_line_at_a_time(run, tmp_path):
+    finished = run("predict_stream", "--toy", "--lines", "300", "--sample", "20", "--json")
+    printed, measures = measured(finished)
+    assert printed["conditions"]["run"].startswith("joint-toy-")
+    assert measures["lines answered"]["value"] == 300 and measures["rate"]["value"] > 0
+    assert measures["of 20 lines, otherwise alone"]["value"] == 0
+    assert measures["peak memory"]["bound"].startswith("<= ")
+    code, printed, complaints = run("predict_stream")
+    assert (code, printed, complaints) == (2, "", "say which model: --run RUN, or --toy.\n")
 
 
 def test_a_missed_bound_says_so(benchmark):

@@ -112,7 +112,12 @@ def test_a_run_that_is_not_finished(eebench, run):
     )
 
 
-PREDICT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from eebench.cli import main; main()"
+PREDICT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from eebench.cli import main
+main()
+"""
 
 
 @pytest.fixture
