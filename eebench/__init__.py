@@ -1,9 +1,9 @@
 """eebench: train, sweep, cost and compare early-exit BERT methods under one protocol.
 
-    from eebench import load_run
+from eebench import load_run
 
-    predictor = load_run("runs/joint-rotten_tomatoes-s42-1ab9eae504da5a8d")
-    predictor.predict(["a warm and funny film"], rule="entropy", setting="S=0.1")
+predictor = load_run("runs/joint-rotten_tomatoes-s42-1ab9eae504da5a8d")
+predictor.predict(["a warm and funny film"], rule="entropy", setting="S=0.1")
 """
 
 from __future__ import annotations

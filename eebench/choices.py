@@ -61,4 +61,6 @@ class MethodChoice(BaseModel):
         options = self.by_task.get(task, self.options)
         if not values:
             return options
-        return resolve_options(self.method, merge(options.model_dump(), values), f"search ({self.label})")
+        # A method's own defaults stay unset, as needed runs must not get them.
+        given = merge(options.model_dump(exclude_unset=True), values)
+        return resolve_options(self.method, given, f"search ({self.label})")

@@ -55,7 +55,11 @@ def centred_gram(state: State) -> Gram:
 
 
 def alignment(before: Gram, now: Gram) -> Tensor:
-    """CKA in [0, 1], fp32 [B]; NaN where one of the two vanishes (a sentence of one token, equal rows)."""
+    """CKA in [0, 1], fp32 [B]; NaN where the product of norms vanishes.
+
+    It does for a sentence of one token, always. Equal rows are centred to rounding noise, in general not to 0: beside
+    a matrix with a large norm their alignment can be a number, which means nothing.
+    """
     norms = before.norm * now.norm
     similarity = inner(before.matrix, now.matrix) / norms.clamp_min(VANISHING)
     return torch.where(norms < VANISHING, torch.nan, similarity).float()

@@ -134,7 +134,8 @@ def exit_indices(rule: Rule, trace: Trace, thresholds: Sequence[float]) -> Tenso
 def near_threshold(rule: Rule, trace: Trace, threshold: float, margin: float = NEAR) -> Tensor:
     """Samples whose decision could tip by rounding, bool [N].
 
-    At some exit before the last the rule is within `margin` of the other decision, or at some layer the gate is.
+    At some exit before the last the rule is within `margin` of the other decision, or at some layer the gate is,
+    if it can skip any.
     """
     close = torch.zeros(trace.samples, dtype=torch.bool)
     for rows in chunks(trace.samples):
@@ -144,7 +145,8 @@ def near_threshold(rule: Rule, trace: Trace, threshold: float, margin: float = N
             criterion = judge(rule, layer, signals, state)
             tips = rule.distance(criterion, signals, state, threshold) <= margin
             close[rows] |= (tips if signals.executed is None else tips & signals.executed).cpu()
-    if trace.gates is not None and trace.gate_threshold is not None:
+    # From 1 on no gate skips anything, however near it comes.
+    if trace.gates is not None and trace.gate_threshold is not None and trace.gate_threshold < 1:
         close |= ((trace.gates - trace.gate_threshold).abs() <= margin).any(dim=0).cpu()
     return close
 

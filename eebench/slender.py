@@ -100,9 +100,16 @@ def word_embeddings(backbone: Backbone) -> nn.Embedding | FactorisedEmbedding:
 
 
 def embedding_width(backbone: Backbone) -> int:
-    """Width of the word embeddings, the largest rank they can be factorised to (H, less in some ELECTRAs)."""
+    """Width of the word embeddings (H, less in some ELECTRAs)."""
     words = word_embeddings(backbone)
     return words.embedding_dim if isinstance(words, nn.Embedding) else words.widen.out_features
+
+
+def embedding_rank(backbone: Backbone) -> int:
+    """The highest rank the word embeddings V x H can be factorised to: the smaller of V and H."""
+    words = word_embeddings(backbone)
+    table = words if isinstance(words, nn.Embedding) else words.narrow
+    return min(table.num_embeddings, embedding_width(backbone))
 
 
 def size_of(backbone: Backbone) -> Size:
@@ -176,7 +183,11 @@ def factorise(backbone: Backbone, rank: int) -> None:
     """Replaces the word embeddings by the best product of rank `rank`, from the truncated SVD of the current V x H.
 
     W1 = U_R S_R, W2 = V_R^T (COST-EFF Eq. 1); embeddings that are factorised already are multiplied out first.
+    ValueError when the matrix has no such rank.
     """
+    highest = embedding_rank(backbone)
+    if not 1 <= rank <= highest:
+        raise ValueError(f"cannot factorise word embeddings to rank {rank}: choose 1..{highest}.")
     words = word_embeddings(backbone)
     matrix = words.weight.detach() if isinstance(words, nn.Embedding) else words.product()
     left, scale, right = torch.linalg.svd(matrix.float(), full_matrices=False)

@@ -25,7 +25,7 @@ from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import describe, merge, resolve_options
 from eebench.rules.base import Geometry, Rule
-from eebench.rules.catalogue import find_rule, rule_family
+from eebench.rules.catalogue import rule_family, rule_form
 from eebench.sections import Known, Section, kind_of, no_kind
 from eebench.tasks.files import FileTask, file_task
 from eebench.tasks.metrics import find_metric
@@ -268,7 +268,7 @@ class _Checker:
         for seed in twice(entry.seeds or ()):
             self.problems.append(f"{where}: seeds: '{seed}' is listed twice; remove one.")
         try:
-            rule = find_rule(entry.rule, f"{where}: rule").name if entry.rule is not None else None
+            rule = rule_form(entry.rule, f"{where}: rule") if entry.rule is not None else None
         except EebenchError as error:
             self._note(error)
             return
@@ -365,7 +365,8 @@ class _Checker:
         for choice in choices:
             for key, value in ((key, value) for key, values in choice.searched.items() for value in values):
                 try:
-                    resolve_options(choice.method, merge(choice.options.model_dump(), {key: value}), where)
+                    given = choice.options.model_dump(exclude_unset=True)
+                    resolve_options(choice.method, merge(given, {key: value}), where)
                 except ConfigError as error:
                     problems += error.problems
         self.problems += dict.fromkeys(problems)

@@ -27,7 +27,9 @@ from eebench.plan import Cell, Job
 from eebench.replay import CostTable, Replayed, defined, exit_indices, replay
 from eebench.rules.alignment import KernelAlignment, changes, checks
 from eebench.rules.base import Rule, number
+from eebench.rules.budgeted import Budgeted
 from eebench.rules.catalogue import rule_family
+from eebench.rules.forms import is_of
 from eebench.stats import aggregate_seeds
 from eebench.suites import CostEntry, Suite
 from eebench.summary import summarise
@@ -331,9 +333,11 @@ class Collector:
     def _shown_rules(self, trace: Trace, default: str) -> list[tuple[Rule, list[float]]]:
         """The forms of the rule that reports show a method under: its own if it is swept, else the first that is."""
         swept = list(self._sweeps(trace))
-        names = [rule.name for rule, _ in swept]
-        shown = default if default in names else next(iter(names), "")
-        return [(rule, thresholds) for rule, thresholds in swept if rule.name == shown]
+        forms = [default, default.partition(";")[0], *(rule.name for rule, _ in swept)]
+        found = (
+            [pair for pair in swept if is_of(form, pair[0].name, pair[0].setting(0.0))] for form in forms
+        )
+        return next((pairs for pairs in found if pairs), [])
 
     def _sweeps(self, trace: Trace) -> Iterator[tuple[Rule, list[float]]]:
         """Every rule of the suite that applies to a trace, with the settings that fit it."""
@@ -383,11 +387,12 @@ def applies(rule: Rule, trace: Trace) -> bool:
 def fitting(rule: Rule, grid: Sequence[float] | None, trace: Trace) -> list[float]:
     """The declared thresholds that this model can use, in their order; None asks for the rule's own.
 
-    One grid serves backbones of different depth. A model with a single exit always shows its only point.
+    One grid serves backbones of different depth; a fixed exit must be one that the model has. A
+    model with a single exit always shows its only point.
     """
     if grid is None:
         return rule.grid(trace.geometry)
-    if rule.evaluates == "last":
+    if isinstance(rule, Budgeted):
         static = len(trace.exit_layers) == 1
         return [float(layer) for layer in trace.exit_layers if static or layer in grid]
     low, high = rule.bounds(trace.geometry)

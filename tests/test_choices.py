@@ -42,6 +42,16 @@ def test_values_leave_everything_else_as_if_written_in_the_options(gaml):
     assert gaml.with_values("cola", {"head": {"pooler": "none"}, "lr": 1e-3}) == written
 
 
+@pytest.mark.parametrize("name", ["theseus", "cascade"])
+def test_needed_runs_are_those_of_the_same_values_written_in_the_options(name):
+    """A search makes no default of the method a given option, which a needed run would take over."""
+    method, values = find_method(name), {"lr": 1e-4, "head": {"dropout": 0.2}}
+    choice = MethodChoice(label=name, method=method, options=resolve_options(method, {}, "test"))
+    assert method.needs(choice.with_values("rte", values)) == method.needs(
+        resolve_options(method, values, "t")
+    )
+
+
 def test_values_that_do_not_fit_are_refused(gaml):
     with pytest.raises(ConfigError, match=r"search \(gaml\): lr: Input should be greater than 0"):
         gaml.with_values("cola", {"lr": -1.0})

@@ -10,7 +10,10 @@ from eebench.kernels import Gram, alignment, centred_gram
 def state(hidden, real=None):
     """States of tokens [B, T, H]; the first `real` tokens of each row are no padding."""
     hidden = torch.as_tensor(hidden, dtype=torch.float32)
-    mask = torch.arange(hidden.shape[1])[None] < torch.as_tensor(real or [hidden.shape[1]] * len(hidden))[:, None]
+    mask = (
+        torch.arange(hidden.shape[1])[None]
+        < torch.as_tensor(real or [hidden.shape[1]] * len(hidden))[:, None]
+    )
     return State(hidden, mask, None)
 
 

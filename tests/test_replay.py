@@ -131,6 +131,14 @@ def test_samples_near_a_threshold_are_counted():
     assert near_threshold(find_rule("patience"), trace, 1.0).tolist() == [True, True]  # a tie of classes
 
 
+def test_a_gate_near_its_threshold_counts_but_where_it_never_skips():
+    trace = Trace((1, 2), torch.zeros(2, 2, 2), torch.zeros(2).long(), torch.ones(2), torch.arange(2))
+    gated = replace(trace, gates=torch.tensor([[0.5, 1.0], [0.1, 0.1]]), gate_threshold=0.5)
+    rule = find_rule("budgeted")
+    assert near_threshold(rule, gated, 2.0).tolist() == [True, False]
+    assert near_threshold(rule, replace(gated, gate_threshold=1.0), 2.0).tolist() == [False, False]
+
+
 def test_an_empty_grid_is_an_empty_answer():
     assert replay(find_rule("entropy"), random_trace(), []).exits.shape == (0, 5)
 

@@ -32,6 +32,7 @@ from eebench.slender import (
     FactorisedEmbedding,
     Size,
     conform,
+    embedding_rank,
     embedding_width,
     factorise,
     keep_heads,
@@ -221,6 +222,16 @@ def test_changing_shapes_draws_no_random_numbers() -> None:
     conform(model, weights_of(slender))
     factorise(model.backbone, 3)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_rank_that_the_embeddings_cannot_have_is_refused() -> None:
+    backbone = BertBackbone(BertModel(BertConfig(**{**SMALL, "vocab_size": 20})))  # V 20, H 24
+    assert embedding_rank(backbone) == 20 and embedding_rank(small("electra")) == 16
+    for rank in (0, 21):
+        with pytest.raises(ValueError, match=f"to rank {rank}: choose 1..20"):
+            factorise(backbone, rank)
+    factorise(backbone, 20)
+    assert embedding_rank(backbone) == 20
 
 
 def test_new_embeddings_are_in_the_mode_of_the_old() -> None:

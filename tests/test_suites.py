@@ -385,7 +385,7 @@ def test_the_csdbert_suites_give_the_papers_values_to_every_method(name, backbon
     }
     # Each method's own rule is swept, and shows in its tables.
     swept = {rule.name for family in suite.rules for rule in rule_family(family)}
-    assert {choice.default_rule for choice in suite.choices} <= swept
+    assert {choice.default_rule.partition(";")[0] for choice in suite.choices} <= swept
 
 
 def test_the_csdbert_suites_have_the_papers_ablations_and_numbers_of_teachers():
@@ -421,3 +421,16 @@ def test_the_costeff_suite_has_the_released_epochs_and_shares_its_assistant():
     assistants = [needed["assistant"].options for needed in needs if "assistant" in needed]
     distinct = {tuple(sorted(map(str, options.items()))) for options in assistants}
     assert (len(assistants), len(distinct)) == (8, 4)
+
+
+def test_a_method_is_shown_under_a_rule_with_knobs(tmp_path):
+    path = tmp_path / "s.yaml"
+    text = "backbones: [toy]\ntasks: [rte]\nrules: {cka: default}\nmethods:\n  - csdbert\n"
+    path.write_text(text + "  - {name: elasticbert, rule: 'cka;theta=0.10'}\n", encoding="utf-8")
+    assert [choice.default_rule for choice in load_suite(str(path)).choices] == [
+        "cka;theta=0.06",
+        "cka;theta=0.1",
+    ]
+    path.write_text(text + "  - {name: elasticbert, rule: 'cka;tau=1'}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="rule 'cka' has no knob 'tau'"):
+        load_suite(str(path))

@@ -151,6 +151,9 @@ def test_a_grid_is_cut_to_what_the_model_can_do():
     assert fitting(find_rule("budgeted"), [6, 12], static) == [2.0]
     assert fitting(find_rule("patience"), [3, 2, 1], TRACE) == [2, 1]
     assert fitting(find_rule("patience"), [7], TRACE) == []
+    # Its threshold is a count, although only the last head is paid: an exit after that layer is not needed.
+    sparse = replace(TRACE, exit_layers=(2, 4))
+    assert fitting(find_rule("cka"), [2, 1], sparse) == [2, 1]
 
 
 def test_seeds_are_averaged_with_their_deviation():
@@ -376,3 +379,15 @@ def test_points_on_simple_inputs_only_where_a_section_asks(outcomes):
     points = Collector(asked, found).tables({})["points"].set_index(["method", "rule", "setting"])
     for place in table.index[:2]:
         assert table.loc[place, "speedup_flops"] == pytest.approx(points.loc[place, "speedup_flops"])
+
+
+@pytest.mark.parametrize(("default", "settings"), [
+    ("cka;theta=0.3", ["theta=0.3;R=1"]), ("cka", ["theta=0.3;R=1", "theta=0.1;R=1"]),
+    ("cka;theta=9", ["theta=0.3;R=1", "theta=0.1;R=1"]), ("max-prob", ["exit=1"]),
+])  # fmt: skip
+def test_simple_inputs_are_shown_under_the_knobs_of_the_default_rule(outcomes, default, settings):
+    suite, found, _ = outcomes
+    rules = {"budgeted": [1.0], "cka;theta=0.3": [1.0], "cka;theta=0.1": [1.0]}
+    collector = Collector(suite.model_copy(update={"rules": rules}), found)
+    shown = collector._shown_rules(with_similarities(found[-1]).trace, default)
+    assert [rule.setting(threshold) for rule, thresholds in shown for threshold in thresholds] == settings

@@ -8,6 +8,7 @@ many layers were executed on average.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -134,19 +135,20 @@ TITLE = f"COST-EFF Table 3: reductions of {REFERENCE}, {TOKENS} tokens, {CLASSES
 CAPTION = "torch110_profiler; dynamic models at full depth without heads, and the layers that their printed FLOPs imply"
 
 
-def costeff_rows() -> list[Row]:
+@cache
+def costeff_rows() -> tuple[Row, ...]:
     """All rows in the paper's order, the first is the reference."""
     built = [(row, *measured(row)) for row in ROWS]
     named = convention("torch110_profiler")
     _, parameters, cost = built[0]
     reference = Reference(parameters, flops(full_operations(cost), TOKENS, named))
-    return [
+    return tuple(
         Row(
             row, parameters, flops(at_full_depth(cost, row.dynamic), TOKENS, named),
             flops(cost.layers[0], TOKENS, named), flops(cost.embedding, TOKENS, named), reference,
         )
         for row, parameters, cost in built
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def at_full_depth(cost: ModelCost, dynamic: bool) -> Operations:

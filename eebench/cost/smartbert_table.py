@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import floor
 from typing import Any, Literal
 
@@ -69,7 +70,8 @@ class Row:
         }  # fmt: skip
 
 
-def smartbert_rows() -> list[Row]:
+@cache
+def smartbert_rows() -> tuple[Row, ...]:
     """Components, then whole models."""
     bert, half = encoder("bert-base-uncased"), encoder("distilbert-6l")
     fast, dee = encoder("bert-base-uncased", "smartbert"), encoder("bert-base-uncased", "own")
@@ -77,7 +79,7 @@ def smartbert_rows() -> list[Row]:
     # The two maps that see every token; the last one sees [CLS] alone and rounds away.
     narrow, projections = WIDTH * Gate.WIDTH * TOKENS, 3 * Gate.WIDTH**2 * TOKENS
     rest = gate() - narrow - projections
-    return [
+    return (
         Row("transformer layer", (layer,), "1811.8", "cut MMAC x 2"),
         Row("classifier", (head,), "37.6", "cut MMAC x 2"),
         Row("skipping gate", (narrow, projections, rest), "37.4", "cut parts x 2"),
@@ -85,7 +87,7 @@ def smartbert_rows() -> list[Row]:
         Row("DistillBERT", (macs(full_operations(half)),), "10872", "rounded MMAC x 2"),
         Row("FastBERT, all layers", (whole(fast),), "22196", "rounded MMAC x 2"),
         Row("DeeBERT, all layers", (whole(dee),), "21758", "rounded MMAC x 2"),
-    ]
+    )
 
 
 def encoder(shape: str, heads: Literal["smartbert", "own"] = "own") -> ModelCost:

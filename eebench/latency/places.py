@@ -49,7 +49,12 @@ class Wanted:
     def candidate(self, cell: Cell, job: Job) -> Candidate:
         """A method with the rules it is measured under."""
         default = next(choice.default_rule for choice in self.suite.choices if choice.label == cell.label)
-        grids = {name: self.suite.rules.get(name) for name in (self.rules or (default,))}
+        rules = self.suite.rules
+        grids = {
+            # A rule with knobs is swept with the thresholds of the whole rule, where the suite does not name it so.
+            name: rules.get(name, rules.get(name.partition(";")[0]))
+            for name in (self.rules or (default,))
+        }
         return Candidate(cell.label, job, grids)
 
 

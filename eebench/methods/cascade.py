@@ -36,14 +36,15 @@ from eebench.training.stages import Examples, Stage, Step, Terms
 
 Layers = int | Literal["full"]
 CALIBRATION_ROWS = 2048
-"""Rows that temperatures are fitted on at most: one number per member needs no more."""
+"""Rows that temperatures are fitted on at most, spread over all that are kept back: one number needs no more."""
 
 
 class CascadeOptions(FinetuneOptions):
-    """The released recipe: members of 2 and all layers, batch 16, 5 epochs, margin 0.5, weight 0.5.
+    """The released recipe: members of 2 and all layers, margin 0.5, weight 0.5; batch 16, 5 epochs for the smallest.
 
     Members share nothing, so the sum of their cross-entropies trains each on its own: all but the smallest are
-    ordinary `first-k` and `finetune` runs. Each has its own configuration (the code builds all with the largest's).
+    ordinary `first-k` and `finetune` runs, with fine-tuning's own batch and epochs unless these are given. Each has
+    its own configuration (the code builds all with the largest's).
     """
 
     epochs: int = 5
@@ -57,7 +58,8 @@ class CascadeOptions(FinetuneOptions):
     repeats: int = Field(1, ge=1, description="cross-predictions with other folds, at most as many as folds")
     calibration: float = Field(
         0.1, ge=0, le=0.5,
-        description="share of train that the smallest member does not see; temperatures are fitted there; 0: none",
+        description="share of train the smallest member does not see; temperatures (not middle ones) are fitted "
+        "there; 0: none",
     )  # fmt: skip
 
     @field_validator("members", mode="before")
@@ -84,8 +86,9 @@ def fold_of(rows: np.ndarray, folds: int, repeat: int) -> np.ndarray:
 
 
 def is_kept_back(rows: np.ndarray, share: float) -> np.ndarray:
-    """Which training rows are for calibration, bool [B]: every (1 / share)th, from the first."""
-    return rows % round(1 / share) == 0 if share > 0 else np.zeros(len(rows), dtype=bool)
+    """Which training rows are for calibration, bool [B]: evenly spread from the first; ceil(n share) of the first n."""
+    # The small term undoes rounding such as 3 * 0.1 = 0.30000000000000004.
+    return np.asarray(np.ceil((rows + 1) * share - 1e-9) > np.ceil(rows * share - 1e-9))
 
 
 def cascade_loss(outputs: Outputs, labels: Tensor, step: Step, options: CascadeOptions) -> Terms:
@@ -120,15 +123,26 @@ def tell_rows(model: MultiExitModel, step: Step, options: CascadeOptions) -> Non
 
 
 def calibrate(model: MultiExitModel, train: Examples, share: float) -> None:
-    """Fits the temperature of each member on the rows kept back (the larger members have learned from them)."""
+    """Fits temperatures on the rows kept back.
+
+    All members but the smallest have learned from these rows, so the middle ones, whose confidence decides, keep
+    T = 1; the last one's is fitted all the same, for it never decides.
+    """
     assert isinstance(model, CascadeModel)
-    rows = np.flatnonzero(is_kept_back(np.arange(len(train.encoded)), share))[:CALIBRATION_ROWS]
+    rows = calibration_rows(len(train.encoded), share)
     labels = train.labels[rows]
     with torch.no_grad():
         model.temperatures.fill_(1.0)
         trace = trace_model(model, taken(train.encoded, rows), labels, model.temperatures.device)
-        found = [fitted_temperature(logits, torch.from_numpy(labels)) for logits in trace.logits]
-        model.temperatures.copy_(torch.tensor(found))
+        for member in (0, -1):
+            model.temperatures[member] = fitted_temperature(trace.logits[member], torch.from_numpy(labels))
+
+
+def calibration_rows(rows: int, share: float) -> np.ndarray:
+    """The training rows temperatures are fitted on, of `rows` in all: evenly spread over those kept back, int64 [R]."""
+    kept = np.flatnonzero(is_kept_back(np.arange(rows), share))
+    count = min(len(kept), CALIBRATION_ROWS)
+    return kept[np.arange(count) * len(kept) // max(1, count)]
 
 
 def taken(encoded: Encoded, rows: np.ndarray) -> Encoded:

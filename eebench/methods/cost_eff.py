@@ -46,7 +46,7 @@ from eebench.methods.cost_eff_assistant import (
 from eebench.model import MultiExitModel, Outputs, copy_weights
 from eebench.slender import (
     Size,
-    embedding_width,
+    embedding_rank,
     factorise,
     keep_heads,
     keep_neurons,
@@ -85,8 +85,8 @@ class CosteffOptions(AssistantOptions):
 
     rho, E_P, E_RD, E_PD of the 8x model: MRPC 2.0, 20, 20, 10; SST-2 0.5, 5, 10, 6; QNLI 0.5, 5, 8, 5; MNLI 0.3,
     3, 5, 3. Of the 2x model: MRPC 2.0, 12, 12, 5; SST-2 0.5, 3, 8, 3; QNLI 0.5, 3, 6, 3; MNLI 0.33, 2, 3, 2. The
-    share of features in pruning is 0.5 on MRPC, else 0.7. With a batch of 64 the code takes lr 3e-5, growth 0.15
-    and 4e-5 for features.
+    share of features in pruning is 0.5 on MRPC, else 0.7. With a batch of 64 the code takes lr 3e-5, growth 0.15,
+    4e-5 for features and still 1e-5 before the first prune, so set `prune_lr` there.
     """
 
     size: Preset = Field("8x", description="the paper's sizes, in proportion to the backbone")
@@ -94,11 +94,16 @@ class CosteffOptions(AssistantOptions):
     feed_forward: int | None = Field(None, ge=1, description="neurons kept in each layer; None: the size's")
     rank: int | None = Field(None, ge=1, description="rank of the word embeddings; None: the size's")
     prunes: int | None = Field(
-        None, ge=1, description="times to prune; None: a head of twelve each (10 or 6)"
+        None,
+        ge=1,
+        description="times to prune; None: the size's 10 or 6, a head of twelve each; set it with explicit heads",
     )
     prune_every: float = Field(2.0, gt=0, description="epochs between prunes (rho)")
     prune_epochs: float | None = Field(
-        None, gt=0, description="epochs of pruning (E_P); None: no more than needed"
+        None,
+        gt=0,
+        description="epochs of pruning (E_P), at most one interval more than needed, after which the rate is 0; "
+        "None: no more than needed",
     )
     prune_lr: float | None = Field(
         None, gt=0, description="learning rate before the first prune; None: lr / 2"
@@ -160,7 +165,7 @@ def own(options: TrainingOptions) -> CosteffOptions:
 
 
 def target_size(whole: Size, options: CosteffOptions) -> Size:
-    """The size to reach from `whole` (its rank the embeddings' width); UserError when it does not fit."""
+    """The size to reach from `whole` (its rank the embeddings' highest); UserError when it does not fit."""
     assert whole.rank is not None
     heads, neurons, rank = SHARES[options.size]
     if options.heads is None and whole.heads % heads:
@@ -176,7 +181,7 @@ def target_size(whole: Size, options: CosteffOptions) -> Size:
     for name, most, what in (
         ("heads", whole.heads, "attention heads in a layer"),
         ("feed_forward", whole.feed_forward, "feed-forward neurons in a layer"),
-        ("rank", whole.rank, "the width of the word embeddings"),
+        ("rank", whole.rank, "the highest rank of its word embeddings"),
     ):
         if getattr(target, name) > most:
             raise UserError(
@@ -203,7 +208,7 @@ def size_after(whole: Size, target: Size, prune: int, prunes: int) -> Size:
 def whole_size(backbone: Backbone) -> Size:
     """The size of an unpruned backbone, with the rank that its embeddings have at most."""
     size = size_of(backbone)
-    return Size(size.heads, size.feed_forward, embedding_width(backbone))
+    return Size(size.heads, size.feed_forward, embedding_rank(backbone))
 
 
 class SlenderModel(CosteffModel):
@@ -275,11 +280,14 @@ def prediction(outputs: Outputs, labels: Tensor, options: CosteffOptions, exits:
 
 
 def interval_loss(
-    outputs: Outputs, labels: Tensor, step: Step, options: CosteffOptions, exits: slice
+    outputs: Outputs, labels: Tensor, step: Step, options: CosteffOptions, exits: slice, whole: float = 1.0
 ) -> Terms:
-    """Between two prunes: L_feat for the first share of the steps, then L_pred + L_feat."""
-    share = options.representation_share
-    return recovery_loss(outputs, labels, step, options, exits, step.done < share * step.total)
+    """Between two prunes: L_feat for the first share of the steps, then L_pred + L_feat.
+
+    The share is of an interval `whole` times as long as the stage.
+    """
+    features = options.representation_share * whole * step.total
+    return recovery_loss(outputs, labels, step, options, exits, step.done < features)
 
 
 def recovery_loss(
@@ -354,7 +362,8 @@ class Costeff(CosteffAssistant):
 def pruning_stages(options: CosteffOptions) -> list[Stage]:
     """Stage 2: one stage per interval, each but the first beginning with a prune.
 
-    The last prune begins what follows, unless pruning was given more epochs than its prunes take.
+    The last prune begins what follows, unless pruning was given more epochs than its prunes take: what is left is
+    the beginning of one more interval, with the learning rates and the features of a whole one.
     """
     left = options.pruning - options.prune_every * options.count
     epochs = [options.prune_every] * options.count + ([left] if left > 1e-9 else [])
@@ -362,11 +371,11 @@ def pruning_stages(options: CosteffOptions) -> list[Stage]:
     return [
         Stage(
             f"prune-{number}", part, options.prune_lr or options.lr / 2,
-            partial(interval_loss, options=options, exits=exits),
+            partial(interval_loss, options=options, exits=exits, whole=options.prune_every / part),
             trains=everything if options.training == "joint" else not_inner_exits,
             first=partial(prune, options=options, number=number) if number else nothing_first,
             before=partial(ask, hidden=options.feat_distill),
-            schedule=partial(interval_rates, options=options, number=number, epochs=part),
+            schedule=partial(interval_rates, options=options, number=number, epochs=options.prune_every),
             select="last",
         )
         for number, part in enumerate(epochs)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from eebench.backbones.base import Backbone
@@ -38,7 +38,8 @@ class AssistantOptions(TrainingOptions):
     `epochs` (E_T) is 12 on MRPC, 5 on SST-2 and QNLI, 3 on MNLI. With a batch of 64 the code takes lr 3e-5. The
     teacher is a `finetune` run with the same common options and its own ordinary head. Where a choice is code or
     paper, the code is the default; its stage with features comes first although the paper says that features and
-    predictions conflict here.
+    predictions conflict here. Exits start after layer 1, as in the published runs (no `exit_start`), and the
+    incomplete last batch of an epoch, which the code drops, is kept.
     """
 
     epochs: int = 12
@@ -56,6 +57,17 @@ class AssistantOptions(TrainingOptions):
         "joint", description="all at once; two_stage: exits later, on a frozen backbone"
     )
     ta_exit_loss: bool = Field(True, description="off: the assistant's inner exits get no loss (ablation)")
+
+    @field_validator("training")
+    @classmethod
+    def _exits_apart(cls, training: Training, info: ValidationInfo) -> Training:
+        head = info.data.get("head")
+        if training == "two_stage" and isinstance(head, HeadConfig) and head.pooler == "shared":
+            raise ValueError(
+                "a shared pooler would move the trained final exit; set head.pooler to own, tanh or none, or train "
+                "jointly"
+            )
+        return training
 
 
 class CosteffModel(BalancedModel, Taught):

@@ -256,7 +256,7 @@ class Csdbert(Method):
     R + 2: compare it with the rule `budgeted`.
     """
 
-    name, title, default_rule = "csdbert", "CsdBERT", "cka"
+    name, title, default_rule = "csdbert", "CsdBERT", "cka;theta=0.06"
     paper = "CsdBERT, A Contrastive Self-Distillation BERT with Kernel Alignment-Based Inference (2023)"
     options_type = CsdbertOptions
     regression = False

@@ -244,7 +244,8 @@ def last_exit(scores: Sequence[float]) -> float:
 class Smartbert(Method):
     """Two stages of one run; the gate threshold is chosen at inference, so all thresholds share the run.
 
-    Selection in stage 1 keeps the earlier of equal epochs, where the code keeps the later.
+    Selection in stage 1 keeps the later of equal epochs, as the code does. What is frozen in stage 2 (backbone, gates,
+    the last exit) runs in evaluation mode, where the code keeps its dropout on.
     """
 
     name, title, default_rule = "smartbert", "SmartBERT", "entropy"
@@ -270,7 +271,7 @@ class Smartbert(Method):
         return [
             Stage(
                 "gates", smart.epochs, smart.lr, partial(gates_loss, options=smart), trains=trains_gates,
-                before=partial(set_up, stage=1, first_hard_epoch=first_hard), judge=last_exit,
+                before=partial(set_up, stage=1, first_hard_epoch=first_hard), ties="later", judge=last_exit,
             ),
             Stage(
                 "exits", smart.exit_epochs, smart.exit_lr or smart.lr, partial(exits_loss, options=smart),

@@ -17,9 +17,10 @@ from eebench.training.options import TrainingOptions
 
 
 class StudentOptions(FinetuneOptions):
-    """The teacher is a `finetune` run with the student's own common options, so a suite trains it once.
+    """The teacher is a `finetune` run with the student's own common options, its method's defaults among them.
 
-    Fix `teacher_epochs` and `teacher_lr` when the student's are searched, else each value trains a teacher.
+    Students share one teacher, and `finetune` itself, only where a suite gives all of them the same (`defaults`). Fix
+    `teacher_epochs` and `teacher_lr` when the student's are searched, else each value trains a teacher.
     """
 
     layers: int | None = Field(None, ge=1, description="layers of the student; None: half of the backbone's")

@@ -143,6 +143,7 @@ class Theseus(Method):
     name, title, default_rule = "theseus", "BERT-of-Theseus", "budgeted"
     paper = "BERT-of-Theseus (Xu et al. 2020)"
     options_type = TheseusOptions
+    version = 2
 
     def depth(self, options: TrainingOptions, layers: int) -> int:
         group = _own(options).group

@@ -111,10 +111,15 @@ class Shape:
 
     def check(self, backbone: Backbone, options: TinybertOptions) -> None:
         """UserError when the student is wider than the backbone, or cannot be split, compared or started so."""
-        if self.width > backbone.width:
-            raise UserError(
-                f"tinybert: width={self.width} is more than the backbone's {backbone.width}; choose a smaller one."
-            )
+        inner = int(backbone.config.intermediate_size)
+        for name, asked, most in (
+            ("width", self.width, backbone.width),
+            ("feed_forward", self.feed_forward, inner),
+        ):
+            if asked > most:
+                raise UserError(
+                    f"tinybert: {name}={asked} is more than the backbone's {most}; choose a smaller one."
+                )
         if self.width % self.heads:
             near = self.heads * max(1, self.width // self.heads)
             raise UserError(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from eebench.reference import PAPERS, published
 from eebench.report.markdown import MISSING, escape, table
+from eebench.report.sections.printed import OTHER_METRIC, OTHER_METRIC_MEANS, is_other_metric, of_backbone
 from eebench.report.selection import Shown
 from eebench.report.tables import operating_points
 
@@ -30,7 +31,9 @@ def published_tables(
         (method.name, str(point["task"])): (100 * float(point["score_mean"]), float(point["speedup_flops"]))
         for method, point in operating_points(points, methods, held)
     }
-    found = {(name, task): _rows(name, task) for name, task in ours}
+    backbone = str(points["backbone"].iloc[0]) if len(points) else ""
+    found = {(name, task): _rows(name, task, backbone) for name, task in ours}
+    metrics = {str(task): str(metric) for task, metric in zip(points["task"], points["metric"], strict=True)}
     for paper in PAPERS:
         tasks = list(dict.fromkeys(task for (_, task), rows in found.items() if paper in rows))
         names = list(dict.fromkeys(name for (name, _), rows in found.items() if paper in rows))
@@ -46,23 +49,27 @@ def published_tables(
             line = [escape(methods[name].title), f"{speedups[0]}x" if speedups else MISSING]
             for task, cell in zip(tasks, cells, strict=True):
                 score, speedup = ours.get((name, task), (None, None))
-                line += [_published(cell), MISSING if score is None else f"{score:.1f}",
+                line += [_published(cell, metrics[task]), MISSING if score is None else f"{score:.1f}",
                          MISSING if speedup is None else f"{speedup:.2f}x"]  # fmt: skip
             body.append(line)
         yield f"**{escape(paper)}** ({escape(PAPERS[paper].title)}, {escape(PAPERS[paper].venue)}), dev"
         yield table(headers, body, "l")
+        rows = (rows[paper] for rows in found.values() if paper in rows)
+        if any(is_other_metric(row, metrics[str(row["task"])]) for row in rows):
+            yield OTHER_METRIC_MEANS
 
 
-def _rows(method: str, task: str) -> dict[str, pd.Series]:
-    """The published BERT-base dev row of a method on a task, by paper; the cheapest setting of several."""
+def _rows(method: str, task: str, backbone: str) -> dict[str, pd.Series]:
+    """The published dev row of a method on a task, by paper; the cheapest setting of several."""
     rows = published(task, method)
-    rows = rows[(rows["backbone"] == "bert-base-uncased") & (rows["split"] != "test")]
-    return {str(row["paper"]): row for _, row in rows.iterrows()}
+    rows = rows[rows["split"] != "test"]
+    papers = (of_backbone(rows[rows["paper"] == paper], backbone) for paper in rows["paper"].unique())
+    return {str(row["paper"]): row for part in papers for _, row in part.iterrows()}
 
 
-def _published(row: pd.Series | None) -> str:
+def _published(row: pd.Series | None, ours: str) -> str:
     if row is None:
         return MISSING
-    mark = "*" if row["doubtful"] else ""
+    mark = ("*" if row["doubtful"] else "") + (OTHER_METRIC if is_other_metric(row, ours) else "")
     setting = f" ({escape(row['setting'])})" if row["setting"] else ""
     return f"{float(row['score']):.1f}{mark}{setting}"

@@ -6,7 +6,7 @@ a blind protocol have rows of the held-out slice too, which choose and are never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from eebench.report.markdown import plain
 from eebench.results import Results
+from eebench.rules.forms import is_of
 from eebench.tasks.splits import HELD_OUT
 
 FULL_MODEL = "finetune"
@@ -33,7 +34,8 @@ class Shown:
     """A method as the report shows it.
 
     `name` is its name in the tables (the method; with head and pooling where the suite has several of
-    them), `title` is unique in the report, `rule` is its default rule; `static` has nothing to tune.
+    them), `title` is unique in the report, `rule` is its default
+    rule, perhaps with knobs (`cka;theta=0.06`); `static` has nothing to tune.
     """
 
     name: str
@@ -96,8 +98,14 @@ def is_static(points: pd.DataFrame) -> bool:
 
 def default_points(points: pd.DataFrame, methods: Mapping[str, Shown]) -> pd.DataFrame:
     """The points that each method has under its default rule."""
-    rules = [methods[name].rule for name in points["method"]]
-    return points[points["rule"] == pd.Series(rules, index=points.index, dtype=str)]
+    return of_rules(points, [methods[name].rule for name in points["method"]])
+
+
+def of_rules(points: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
+    """The points that are of a rule, one for each row; a rule with knobs has the settings that begin with them."""
+    rows = zip(rules, points["rule"], points["setting"], strict=True)
+    fits = [is_of(form, str(rule), str(setting)) for form, rule, setting in rows]
+    return points[pd.Series(fits, index=points.index, dtype=bool)]
 
 
 def operating_point(points: pd.DataFrame) -> pd.Series[Any] | None:
@@ -127,7 +135,8 @@ def mapping(value: object) -> dict[str, Any]:
 
 
 def _default_rule(points: pd.DataFrame, about: Mapping[str, Any]) -> str:
-    """The declared rule if it was swept, else the first rule that was."""
-    swept = list(dict.fromkeys(points["rule"]))
+    """The declared rule if it was swept, else with all its knobs, else the first rule that was."""
     declared = str(about.get("default_rule"))
-    return declared if declared in swept else str(swept[0])
+    plain_name = declared.partition(";")[0]
+    forms = (form for form in (declared, plain_name) if len(of_rules(points, [form] * len(points))))
+    return next(forms, str(points["rule"].iloc[0]))

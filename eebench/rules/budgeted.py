@@ -13,7 +13,8 @@ from eebench.rules.base import Geometry, Rule, RuleState, Signals
 class Budgeted(Rule):
     """Every sample uses the exit after layer k: the budgeted mode of GAML-BERT, and every static model's only point.
 
-    No head before it is evaluated, and no signal is read.
+    No head before it is evaluated, and no signal is read. Where a model skips layers, a sample uses the next executed
+    exit from k on, the last one if there is none.
     """
 
     name, title, knob, sense = "budgeted", "fixed exit", "exit", "reached"

@@ -11,7 +11,7 @@ from eebench.rules.alignment import (
     ConsecutiveAlignment,
     KernelAlignment,
 )
-from eebench.rules.base import Rule, parse_setting
+from eebench.rules.base import Rule, number, parse_setting
 from eebench.rules.budgeted import Budgeted
 from eebench.rules.confidence import Entropy, MaxProbability, NormalizedEntropy
 from eebench.rules.learned import LearnedScore
@@ -32,6 +32,13 @@ def find_rule(name: str, where: str = "") -> Rule:
     if plain not in RULES:
         raise UnknownName("rule", plain, RULES, where)
     return RULES[plain](**(parse_setting(knobs) if knobs else {}))
+
+
+def rule_form(name: str, where: str = "") -> str:
+    """The name of a rule as results spell it: knobs all there and in order, if any is named (`cka;theta=0.060`)."""
+    rule = find_rule(name, where)
+    knobs = [f"{knob}={number(value)}" for knob, value in rule.knobs.items()] if ";" in name else []
+    return ";".join([rule.name, *knobs])
 
 
 def rule_family(name: str, where: str = "") -> list[Rule]:

@@ -162,12 +162,14 @@ class Trainer:
         return self._keeps_best(stage) or self.setup.options.patience is not None
 
     def _select(self, stage: Stage, score: float) -> None:
-        """Keeps the weights of the stage's best epoch; ties keep the earlier."""
-        progress = self.progress
-        if progress.best_score is not None and score <= progress.best_score:
+        """Keeps the weights of the stage's best epoch; a tie is no gain, whichever of the two it keeps."""
+        progress, best = self.progress, self.progress.best_score
+        if best is None or score > best:
+            progress.best_score, progress.epochs_without_gain = score, 0
+        else:
             progress.epochs_without_gain += 1
-            return
-        progress.best_score, progress.epochs_without_gain = score, 0
+            if score < best or stage.ties == "earlier":
+                return
         if self._keeps_best(stage):
             self.checkpoint.best = {name: weight.clone() for name, weight in weights_of(self.model).items()}
 
@@ -230,9 +232,13 @@ def freeze_others(model: MultiExitModel, stage: Stage) -> list[tuple[str, nn.Par
 
 
 def set_modes(model: MultiExitModel) -> None:
-    """Training mode, except for parts with nothing to train: their dropout would only add noise."""
+    """Training mode, except for parts with nothing to train: their dropout would only add noise.
+
+    Such a part is the backbone, one of its direct children that has parameters (frozen embeddings), or an exit.
+    """
     model.train()
-    for module in [model.backbone, *model.heads.values()]:
+    children = [child for child in model.backbone.children() if any(True for _ in child.parameters())]
+    for module in [model.backbone, *children, *model.heads.values()]:
         if not any(parameter.requires_grad for parameter in module.parameters()):
             module.eval()
 
@@ -253,4 +259,5 @@ def make_optimizer(
 
 
 def _no_decay(name: str) -> bool:
-    return name.endswith("bias") or "LayerNorm" in name
+    # DistilBERT and ALBERT write sa_layer_norm, output_layer_norm and full_layer_layer_norm.
+    return name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name.lower()

@@ -91,12 +91,13 @@ def same_rate(name: str) -> float:
 class Stage:
     """One stretch of training with its own optimiser and schedule.
 
-    `trains` says by name (and model) which parameters move; a part of the model with none of them is frozen and runs in
-    evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a parameter by name. The
-    terms in `series` are recorded at every step, all others as their mean over an epoch.
+    `trains` says by name (and model) which parameters move; the backbone, a direct child of it or an exit with none of
+    them is frozen and runs in evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a
+    parameter by name. The terms in `series` are recorded at every step, all others as their mean over an epoch.
 
     `first` changes the model once, before the stage's optimiser is made (pruning); `before` sets it up for a step
-    (replacement rates, soft or hard gates). `select` None takes the options'; `judge` turns the scores of the exits
+    (replacement rates, soft or hard gates). `select` None takes the options'; of equally good epochs `ties` says
+    which is kept; `judge` turns the scores of the exits
     [E] into the one that selects. The last epoch is cut short where `epochs` is not whole. `schedule` gives the
     learning rate from the steps of an epoch, None takes the options' form with the peak `lr`.
     """
@@ -113,6 +114,7 @@ class Stage:
     before: Callable[[MultiExitModel, Step], None] = nothing_before
     schedule: Callable[[int], Schedule] | None = None
     select: Literal["last", "best"] | None = None
+    ties: Literal["earlier", "later"] = "earlier"
     judge: Callable[[Sequence[float]], float] = mean_over_exits
 
     def steps(self, steps_per_epoch: int) -> int:

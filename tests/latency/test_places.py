@@ -40,6 +40,8 @@ def test_the_full_model_comes_with_any_method(places):
     assert (candidate.label, candidate.rules) == ("pabee", {"patience": None})
     (place,) = places({"method": {"pabee"}}, rules=["entropy", "max-prob"])
     assert place.candidates[0].rules == {"entropy": [0.0, 0.3, 0.6], "max-prob": None}
+    (place,) = places({"method": {"pabee"}}, rules=["patient-confident;t=3"])
+    assert place.candidates[0].rules == {"patient-confident;t=3": None}
     (place,) = places({"method": {"finetune"}})
     assert place.candidates == []
 

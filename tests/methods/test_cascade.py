@@ -2,12 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from eebench.cascades import CascadeModel, CascadeOutputs
+from eebench.backbones.checkpoints import load_backbone
+from eebench.cascades import CascadeModel, CascadeOutputs, Member
 from eebench.engine.execute import Executor, build
 from eebench.errors import ConfigError, UserError
+from eebench.heads import exit_heads
 from eebench.methods.cascade import (
     CascadeOptions,
     FoldOptions,
+    calibrate,
+    calibration_rows,
     cascade_loss,
     fold_loss,
     fold_of,
@@ -66,6 +70,28 @@ def test_folds_divide_the_rows_evenly_and_every_repeat_differently():
 def test_rows_kept_back():
     assert np.flatnonzero(is_kept_back(np.arange(25), 0.1)).tolist() == [0, 10, 20]
     assert not is_kept_back(np.arange(25), 0.0).any()
+    assert np.flatnonzero(is_kept_back(np.arange(13), 0.3)).tolist() == [0, 3, 6, 10]
+    # Every tenth row, far into the largest tasks too; 0.4 and 0.15 are no whole 1 / n.
+    assert np.array_equal(np.flatnonzero(is_kept_back(np.arange(400_000), 0.1)), np.arange(0, 400_000, 10))
+    assert is_kept_back(np.arange(100_000), 0.4).sum() == 40_000
+    assert is_kept_back(np.arange(100_000), 0.15).sum() == 15_000
+
+
+def test_rows_for_temperatures_are_spread_over_all_that_are_kept_back():
+    assert calibration_rows(25, 0.1).tolist() == [0, 10, 20]
+    many = calibration_rows(81_920, 0.1)  # four times as many are kept back as are needed
+    assert len(many) == 2048 and many[:3].tolist() == [0, 40, 80] and many[-1] == 81_880
+
+
+def test_middle_members_keep_their_temperature(executor, toy_job):
+    job = toy_job("cascade", **SMALL)
+    torch.manual_seed(0)
+    members = [Member(backbone, exit_heads(backbone, 2, job.options.head, (backbone.depth,))[backbone.depth])
+               for backbone in (load_backbone("toy", 1), load_backbone("toy", 1), load_backbone("toy"))]  # fmt: skip
+    model = CascadeModel(members)
+    calibrate(model, executor.examples(job, "train"), 0.5)
+    first, middle, last = model.temperatures.tolist()
+    assert middle == 1.0 and first != 1.0 and last != 1.0
 
 
 def test_a_fold_run_does_not_learn_from_its_fold():

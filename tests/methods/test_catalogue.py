@@ -7,13 +7,13 @@ import pytest
 from eebench.backbones.checkpoints import load_backbone
 from eebench.errors import UnknownName
 from eebench.methods.catalogue import BUILT_IN, find_method, methods
-from eebench.rules.catalogue import RULES
+from eebench.rules.catalogue import RULES, find_rule
 
 
 def test_every_method_names_a_rule_a_paper_and_stages():
     for name, method in methods().items():
         assert method.name == name and method.title and method.paper
-        assert method.default_rule in RULES
+        assert find_rule(method.default_rule).name in RULES
         options = method.options_type()
         assert method.stages(options), name
 

@@ -112,6 +112,12 @@ def test_a_size_that_does_not_fit_is_refused_before_anything_trains(toy_job, giv
         toy_job("cost-eff", **given)
 
 
+def test_a_rank_above_the_vocabulary_is_refused_before_anything_trains() -> None:
+    method = find_method("cost-eff")
+    with pytest.raises(UserError, match="rank=21 is more than the backbone's 20 .*choose 1..20"):
+        method.check(method.options_type(rank=21), lambda: bert(vocab_size=20, num_hidden_layers=1))
+
+
 def test_a_backbone_that_cannot_be_sliced_is_refused() -> None:
     def skeleton() -> Backbone:
         return MPNetBackbone(
@@ -166,8 +172,29 @@ def test_the_learning_rate_between_prunes() -> None:
     assert (later.warmup, later.total) == (20, 200)
     assert later.peak == pytest.approx(1e-5 * 1.12**10) == pytest.approx(3.1e-5, rel=2e-3)
     assert interval_rates(10, options, 1, 2.0).warmup == 10  # ten steps at least
-    large = CosteffOptions(lr=2e-5, prune_growth=0.15)
-    assert interval_rates(100, large, 10, 2.0).peak == pytest.approx(4.0e-5, rel=2e-2)
+    large = CosteffOptions(lr=3e-5, prune_lr=1e-5, prune_growth=0.15)  # a batch of 64: 1e-5 * 1.15^9
+    assert interval_rates(100, large, 9, 2.0).peak == pytest.approx(3.518e-5, rel=1e-3)
+
+
+def test_what_is_left_after_the_last_prune_begins_a_whole_interval() -> None:
+    """MNLI's 2x: 0.02 epochs are left of 0.33. Of 1,000 steps an epoch 33 warm up, 330 decay; features all along."""
+    options = CosteffOptions(size="2x", prune_every=0.33, prune_epochs=2.0, representation_share=0.7)
+    left = next(stage for stage in find_method("cost-eff").stages(options) if stage.name == "prune-6")
+    rates = left.rates(options, 1000)
+    assert (left.steps(1000), rates.warmup, rates.total) == (20, 33, 330)
+    assert rates.at(19) == pytest.approx(1e-5 * 1.12**6 * 20 / 33)
+    losses = [
+        float(left.objective(shown(), LABEL, Step(done, np.arange(1), done=done, total=20))["loss"])
+        for done in (0, 19)
+    ]
+    assert losses == [pytest.approx(FEATURES)] * 2
+    more = CosteffOptions(
+        size="2x", prune_every=0.5, prune_epochs=3.25
+    )  # half an interval: 50 % of it on features
+    last = next(stage for stage in find_method("cost-eff").stages(more) if stage.name == "prune-6")
+    for done in (0, 9):
+        step = Step(done, np.arange(1), done=done, total=10)
+        assert float(last.objective(shown(), LABEL, step)["loss"]) == pytest.approx(FEATURES)
 
 
 P, Q, T = [0.8, 0.2], [0.5, 0.5], [0.9, 0.1]
@@ -236,6 +263,13 @@ def test_two_stage_training_freezes_the_backbone_for_the_exits(toy_job) -> None:
     trained = [name for name, _ in model.named_parameters() if found[-1].trains(name, model)]
     assert trained == ["heads.1.classifier.weight", "heads.1.classifier.bias"]
     assert not any(stage.trains(trained[0], model) for stage in found[:-1])
+
+
+def test_a_frozen_classifier_shares_no_pooler_with_exits_that_train() -> None:
+    method = find_method("cost-eff")
+    resolve_options(method, {"head": {"pooler": "shared"}}, "--set")
+    with pytest.raises(ConfigError, match="training: a shared pooler would move the trained final exit"):
+        resolve_options(method, {"training": "two_stage", "head": {"pooler": "shared"}}, "--set")
 
 
 def test_sizes_share_one_assistant(toy_job) -> None:

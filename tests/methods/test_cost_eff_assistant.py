@@ -14,6 +14,7 @@ from eebench.backbones.bert import BertBackbone
 from eebench.backbones.checkpoints import load_backbone
 from eebench.backbones.tokens import load_tokenizer
 from eebench.distillation import Lesson, TaughtOutputs
+from eebench.errors import ConfigError
 from eebench.losses import exit_losses
 from eebench.methods.catalogue import find_method
 from eebench.methods.cost_eff_assistant import (
@@ -26,6 +27,7 @@ from eebench.methods.cost_eff_assistant import (
     hard_term,
     soft_term,
 )
+from eebench.options import resolve_options
 from eebench.training.stages import Stage, Step
 
 STEP = Step(0, np.arange(1))
@@ -150,6 +152,13 @@ def test_the_assistant_of_bert_base_has_the_papers_parameters() -> None:
         model = find_method("cost-eff-assistant").build(backbone, 2, AssistantOptions())
     assert model.parameter_count() == 108_910_104
     assert sum(p.numel() for p in model.heads.parameters()) == 18_456
+
+
+def test_a_frozen_classifier_shares_no_pooler_with_exits_that_train() -> None:
+    method = find_method("cost-eff-assistant")
+    resolve_options(method, {"training": "two_stage"}, "--set")
+    with pytest.raises(ConfigError, match="training: a shared pooler would move the trained final exit"):
+        resolve_options(method, {"training": "two_stage", "head": {"pooler": "shared"}}, "--set")
 
 
 def test_the_teacher_is_a_plain_fine_tuned_run_with_its_own_head(toy_job) -> None:

@@ -377,7 +377,7 @@ def test_the_papers_defaults():
         0.1,
     )
     method = find_method("csdbert")
-    assert method.default_rule == "cka" and not method.regression
+    assert method.default_rule == "cka;theta=0.06" and not method.regression
     (stage,) = method.stages(options)
     assert (stage.epochs, stage.lr, stage.judge([0.5, 0.9])) == (5, 2e-5, pytest.approx(0.7))
 

@@ -262,7 +262,7 @@ def test_gates_are_soft_and_then_hard(mode, expected):
 
 def test_the_stages_are_the_papers():
     one, two = find_method("smartbert").stages(SmartbertOptions())
-    assert (one.name, one.epochs, one.lr, one.select) == ("gates", 5, 2e-5, None)
+    assert (one.name, one.epochs, one.lr, one.select, one.ties) == ("gates", 5, 2e-5, None, "later")
     assert (two.name, two.epochs, two.lr, two.select) == ("exits", 4, 2e-5, "last")
     assert SmartbertOptions().select == "best" and one.judge([0.9, 0.1, 0.4]) == last_exit([0.4]) == 0.4
     assert find_method("smartbert").stages(SmartbertOptions(exit_lr=1e-3))[1].lr == 1e-3

@@ -96,6 +96,7 @@ def test_weights_are_taken_over_where_they_fit():
     ("options", "message"),
     [
         ({"width": 64}, "width=64 is more than the backbone's 32"),
+        ({"feed_forward": 65}, "feed_forward=65 is more than the backbone's 64"),
         ({"width": 13}, "width=13 is not divisible by 2 heads; for example width=12"),
         ({"heads": 4}, "4 heads cannot be compared with the teacher's 2; leave out `heads`"),
         ({"init": "teacher"}, "init=teacher needs layers as large"),

@@ -4,13 +4,14 @@ from eebench.report.published import WHY, published_tables
 from eebench.report.selection import Shown
 
 
-def points(method, task):
+def points(method, task, metric="f1", backbone="toy"):
     """Two settings of one method; the operating point is the one at 2x."""
     rows = [("S=0.1", 0.88, 1.2), ("S=0.5", 0.861, 2.0)]
     return pd.DataFrame(
         [
             {
-                "task": task, "method": method, "rule": "entropy", "setting": setting, "metric": "f1",
+                "task": task, "method": method, "rule": "entropy", "setting": setting, "metric": metric,
+                "backbone": backbone,
                 "score_mean": score, "speedup_flops": speedup, "seeds": 1,
             }
             for setting, score, speedup in rows
@@ -41,3 +42,25 @@ def test_the_papers_are_never_averaged_and_the_reason_for_a_gap_is_given():
 
 def test_methods_and_tasks_that_nobody_published_have_no_table():
     assert not list(published_tables(points("joint", "rotten_tomatoes"), shown("joint")))
+
+
+def test_a_score_of_another_metric_is_marked():
+    same = "".join(published_tables(points("csdbert", "qqp", "acc_f1"), shown("csdbert")))
+    assert "90.0 " in same and "†" not in same
+    _, text, meaning = published_tables(points("csdbert", "qqp"), shown("csdbert"))
+    assert "90.0†" in text and meaning.startswith("† marks a printed score of another metric")
+
+
+def test_rows_of_the_pages_own_backbone_come_first():
+    own, base = (
+        "".join(published_tables(points("csdbert", "elue-mrpc", backbone=name), shown("csdbert")))
+        for name in ("fnlp/elasticbert-base", "toy")
+    )
+    assert "CsdBERT" in own and base == ""
+    row = list(
+        published_tables(points("finetune", "sst2", backbone="bert_uncased_L-8_H-256_A-4"), shown("finetune"))
+    )
+    assert any("88.4" in block for block in row)
+    assert not any(
+        "88.4" in block for block in published_tables(points("finetune", "sst2"), shown("finetune"))
+    )

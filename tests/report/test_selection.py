@@ -111,6 +111,24 @@ class TestShownMethods:
         about = {"methods": {"pabee": {"default_rule": "cka"}}}
         assert shown_methods(replace(results, provenance=about))["pabee"].rule == "budgeted"
 
+    @pytest.mark.parametrize(
+        ("declared", "rule", "settings"),
+        [
+            ("cka;theta=0.06", "cka;theta=0.06", ["theta=0.06;R=2", "theta=0.06;R=1"]),
+            ("cka;theta=0.5", "cka", ["theta=0.06;R=2", "theta=0.06;R=1", "theta=0;R=1"]),
+        ],
+    )
+    def test_a_rule_with_knobs_has_the_points_with_them(
+        self, results: Results, declared: str, rule: str, settings: list[str]
+    ):
+        swept = ["exit=4", "theta=0.06;R=2", "theta=0.06;R=1", "theta=0;R=1"]
+        points = results.points[results.points["method"] == "pabee"].iloc[: len(swept)]
+        points = points.assign(setting=swept, rule=["budgeted", "cka", "cka", "cka"])
+        about = {"methods": {"pabee": {"default_rule": declared}}}
+        methods = shown_methods(replace(results, provenance=about, points=points))
+        assert methods["pabee"].rule == rule
+        assert default_points(points, methods)["setting"].tolist() == settings
+
     def test_one_title_for_two_methods_is_told_apart(self, results: Results):
         about = {"methods": {"finetune": {"title": "BERT"}, "pabee": {"title": "BERT"}}}
         titles = [method.title for method in shown_methods(replace(results, provenance=about)).values()]

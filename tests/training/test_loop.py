@@ -3,8 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import AlbertConfig, AlbertModel, DistilBertConfig, DistilBertModel
 
+from eebench.backbones.albert import AlbertBackbone
 from eebench.backbones.checkpoints import load_backbone
+from eebench.backbones.distilbert import DistilBertBackbone
 from eebench.backbones.tokens import load_tokenizer
 from eebench.errors import DivergedError
 from eebench.heads import HeadConfig, exit_heads
@@ -77,6 +80,21 @@ def test_a_frozen_backbone_stays_and_is_in_evaluation_mode(setup, tmp_path):
     assert changed == {"heads.1.classifier.weight", "heads.1.classifier.bias"}
 
 
+def test_frozen_embeddings_are_in_evaluation_mode_and_layers_that_train_are_not():
+    model = make_model()
+    model.backbone.loose = torch.nn.Dropout()  # has nothing to freeze
+    freeze_others(model, Stage("layers", 1, 5e-3, loss_of_all, trains=lambda name, _: ".layers." in name))
+    set_modes(model)
+    assert not model.backbone.embeddings.training and not model.backbone.embeddings.dropout.training
+    assert model.backbone.training and model.backbone.layers[0].training and model.backbone.loose.training
+    freeze_others(model, Stage("all", 1, 5e-3, loss_of_all))
+    set_modes(model)
+    assert all(module.training for module in model.modules())
+    freeze_others(model, Stage("none", 1, 5e-3, loss_of_all, trains=inner_exits))
+    set_modes(model)
+    assert not any(module.training for module in model.backbone.modules())
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(setup, tmp_path):
     calls = []
 
@@ -108,6 +126,24 @@ def test_selection_keeps_the_best_epoch(setup, tmp_path):
     assert np.mean(kept) == pytest.approx(best)
 
 
+@pytest.mark.parametrize(("ties", "kept"), [("earlier", 0), ("later", 1)])
+def test_a_tie_keeps_the_epoch_asked_for_and_is_no_gain(setup, tmp_path, ties, kept):
+    model, seen = make_model(), []
+
+    def remember(model, step):
+        if step.number == 0:
+            seen.append({name: weight.clone() for name, weight in weights_of(model).items()})
+
+    scores = iter([0.5, 0.5, 0.4])
+    stage = Stage("tied", 3, 5e-3, loss_of_all, before=remember, select="best", ties=ties,
+                  judge=lambda _: next(scores))  # fmt: skip
+    options = OPTIONS.model_copy(update={"patience": 2})
+    progress = Trainer(model, [stage], replace(setup, options=options), CheckpointFile(tmp_path)).run()
+    after = seen[kept + 1]  # what an epoch begins with is what the one before it ended with
+    assert all(torch.equal(weight, after[name]) for name, weight in weights_of(model).items())
+    assert len(progress.history) == 3
+
+
 def test_early_stopping_counts_epochs_without_gain(setup, tmp_path):
     options = OPTIONS.model_copy(update={"patience": 1})
     stage = Stage("still", 9, 1e-12, loss_of_all)  # nothing changes, so the second epoch brings no gain
@@ -124,6 +160,24 @@ def test_no_decay_on_biases_and_layer_norms():
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert all("bias" not in names[id(p)] and "LayerNorm" not in names[id(p)] for p in decayed)
     assert len(decayed) + len(plain) == len(names)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "albert"])
+def test_no_decay_on_layer_norms_under_other_names(kind):
+    if kind == "distilbert":
+        sizes = {"vocab_size": 20, "dim": 8, "hidden_dim": 16, "n_layers": 1, "n_heads": 2}
+        backbone = DistilBertBackbone(DistilBertModel(DistilBertConfig(**sizes)))
+    else:
+        sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+        backbone = AlbertBackbone(AlbertModel(AlbertConfig(**sizes, num_attention_heads=2, embedding_size=4)))
+    stage = Stage("all", 1, 1e-3, loss_of_all)
+    optimizer = make_optimizer(list(backbone.named_parameters()), stage, OPTIONS)
+    (plain,) = (group["params"] for group in optimizer.param_groups if group["weight_decay"] == 0.0)
+    exempt = {id(parameter) for parameter in plain}
+    norms = [module for module in backbone.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) == 3 and all(id(norm.weight) in exempt for norm in norms)
+    vectors = [parameter for parameter in backbone.parameters() if parameter.dim() == 1]
+    assert len(plain) == len(vectors)  # no matrix among them
 
 
 def test_parts_may_have_their_own_learning_rate():

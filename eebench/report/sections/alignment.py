@@ -52,8 +52,13 @@ def alignment(section: AlignmentSection, ground: Ground) -> Iterator[Block]:
     """Per task how often the rule fires, per method its points beside the static exits, and the changes it sees."""
     shown = False
     for task in ground.tasks(section):
-        counted = [*_checks(section, ground, task)]
-        points = {label: _counts(section, ground, task, label) for label in section.methods}
+        sparse = [label for label in section.methods if _is_sparse(ground, task, label)]
+        if sparse:
+            titles = ", ".join(escape(ground.title(label)) for label in sparse)
+            yield f"Not shown on {escape(task)}: {titles}, without an exit after every layer: R + 2 may have none."
+        methods = [label for label in section.methods if label not in sparse]
+        counted = [line for label in methods for line in _checks(section, ground, task, label)]
+        points = {label: _counts(section, ground, task, label) for label in methods}
         shown = shown or bool(counted) or any(points.values())
         if counted:
             yield table([f"{escape(task)}: method", "theta", "checks", "fired", "share (%)"], counted)
@@ -67,18 +72,23 @@ def alignment(section: AlignmentSection, ground: Ground) -> Iterator[Block]:
             headers = ["R", "mean exit", "layers speed-up", "ceiling", "FLOPs speed-up", "score", "static exit",
                        "its score", "its FLOPs speed-up"]  # fmt: skip
             yield table([f"{escape(task)}: method", *headers], rows)
-        yield from distribution(ground, task, section.methods, "delta")
+        yield from distribution(ground, task, methods, "delta")
     if shown:
         yield MEANING
 
 
-def _checks(section: AlignmentSection, ground: Ground, task: str) -> Iterator[list[str]]:
-    """One row per method and theta."""
-    for label in section.methods:
-        for _, row in _counted(section, ground, task, label).iterrows():
-            share = percent(int(row["fired"]) / int(row["checks"])) if row["checks"] else MISSING
-            yield [escape(ground.title(label)), escape(row["theta"]), integer(row["checks"]),
-                   integer(row["fired"]), share]  # fmt: skip
+def _is_sparse(ground: Ground, task: str, label: str) -> bool:
+    """Whether a label has exits, but not one after every layer."""
+    layers = [int(layer) for layer in ground.exit_rows(label, task)["exit"]]
+    return layers != list(range(1, len(layers) + 1))
+
+
+def _checks(section: AlignmentSection, ground: Ground, task: str, label: str) -> Iterator[list[str]]:
+    """One row per theta."""
+    for _, row in _counted(section, ground, task, label).iterrows():
+        share = percent(int(row["fired"]) / int(row["checks"])) if row["checks"] else MISSING
+        yield [escape(ground.title(label)), escape(row["theta"]), integer(row["checks"]),
+               integer(row["fired"]), share]  # fmt: skip
 
 
 def _counted(section: AlignmentSection, ground: Ground, task: str, label: str) -> pd.DataFrame:

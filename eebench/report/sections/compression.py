@@ -80,7 +80,7 @@ def _fewer(ground: Ground, label: str, tasks: list[str]) -> float:
 
 def _printed(ground: Ground, task: str, label: str) -> Row | None:
     """The paper's row of a label on a task."""
-    rows = main_results(PAPER, task, label, ground.backbone)
+    rows = main_results(PAPER, task, label, ground.backbone, ground.metric_name(task))
     return rows.iloc[0] if len(rows) else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from eebench.report.selection import FULL_MODEL, Shown, mapping, operating_point
+from eebench.report.selection import FULL_MODEL, Shown, mapping, of_rules, operating_point
 from eebench.results import Results
 from eebench.sections import Section
 from eebench.stats import mean_and_std
@@ -105,6 +105,11 @@ class Ground:
         mine = self.runs[self.runs["base"].isin(section.labels)]
         return list(dict.fromkeys(map(str, mine["task"])))
 
+    def metric_name(self, task: str) -> str:
+        """The metric of a task; empty where there is no score."""
+        rows = self.exits[self.exits["task"] == task]
+        return str(rows["metric"].iloc[0]) if len(rows) else ""
+
     def metric(self, task: str) -> str:
         """The metric of a task on the split shown, as figures name it."""
         rows = self.exits[self.exits["task"] == task]
@@ -155,7 +160,7 @@ class Ground:
     def operating(self, label: str, task: str, rule: str | None = None) -> pd.Series[Any] | None:
         """The operating point of a label on a task, under its default rule or another; None if it has none."""
         curve = self.curve(label, task, rule)
-        chosen = operating_point(self._judges(label, task, curve))
+        chosen = operating_point(self._judges(label, task, rule))
         return None if chosen is None else _with_setting(curve, str(chosen["setting"]))
 
     def nearest(self, label: str, task: str, speedup: float | None) -> pd.Series[Any] | None:
@@ -163,7 +168,7 @@ class Ground:
         if speedup is None:
             return self.operating(label, task)
         curve = self.curve(label, task)
-        judges = self._judges(label, task, curve)
+        judges = self._judges(label, task)
         judges = judges[judges["speedup_flops"].notna()]
         if judges.empty:
             return None
@@ -171,16 +176,20 @@ class Ground:
         return _with_setting(curve, str(judges["setting"].iloc[int(distances.argmin())]))
 
     def curve(self, label: str, task: str, rule: str | None = None) -> pd.DataFrame:
-        """All points of a label on a task under its default rule or another."""
-        points = of(self.points, label, task)
+        """All points of a label on a task under its default rule or another, whose knobs may be named."""
+        return self._under(of(self.points, label, task), rule)
+
+    def _under(self, points: pd.DataFrame, rule: str | None) -> pd.DataFrame:
+        """The points of one label that are of a rule."""
         if points.empty:
             return points
-        return points[points["rule"] == (rule or self.methods[str(points["method"].iloc[0])].rule)]
+        form = rule or self.methods[str(points["method"].iloc[0])].rule
+        return of_rules(points, [form] * len(points))
 
-    def _judges(self, label: str, task: str, curve: pd.DataFrame) -> pd.DataFrame:
+    def _judges(self, label: str, task: str, rule: str | None = None) -> pd.DataFrame:
         """The points that choose a setting of a curve: those held out for it, else its own."""
-        held = of(self.held, label, task)
-        judges = held[held["rule"].isin(curve["rule"])]
+        curve = self.curve(label, task, rule)
+        judges = curve if curve.empty else self._under(of(self.held, label, task), rule)
         return curve if judges.empty else judges
 
     def at(self, label: str, task: str, rule: str, threshold: float) -> pd.Series[Any] | None:

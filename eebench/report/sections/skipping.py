@@ -31,10 +31,9 @@ def skipping(section: SkippingSection, ground: Ground) -> Iterator[Block]:
         points = {label: point for label, point in points.items() if point is not None}
         if not points:
             continue
-        theirs = [printed(task, label, SKIP_ITEM) for label in points]
-        if full is not None and full not in points:
-            points = {full: ground.operating(full, task), **points}
-            theirs = [printed(task, full, FULL_ITEM), *theirs]
+        if full is not None:
+            points = {full: ground.operating(full, task), **{k: v for k, v in points.items() if k != full}}
+        theirs = [printed(task, label, FULL_ITEM if label == full else SKIP_ITEM) for label in points]
         yield _table(ground, task, points, theirs)
         found += theirs
     if found:

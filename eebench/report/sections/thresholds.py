@@ -78,7 +78,7 @@ def _point(section: ThresholdsSection, ground: Ground, task: str, place: Place) 
 def _printed(section: ThresholdsSection, ground: Ground, task: str, place: Place) -> Row | None:
     """The printed row beside a row of ours; the paper's settings are of the entropy."""
     label, setting = place
-    rows = main_results(PAPER, task, label, ground.backbone)
+    rows = main_results(PAPER, task, label, ground.backbone, ground.metric_name(task))
     if setting is None:
         rows = rows[rows["setting"] == ""]
     else:

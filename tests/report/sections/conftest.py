@@ -70,7 +70,7 @@ METHODS: dict[str, Any] = {
              "task_options": {"cola": {"alpha": 0.3}}},
     "gaml-small": {"method": "gaml", "title": "GAML-BERT (gaml-small)", "default_rule": "patience",
                    "options": {"patience": 2, "alpha": 0.1, "ga": "soft"}},
-    "csdbert": {"method": "csdbert", "title": "CsdBERT", "default_rule": "cka"},
+    "csdbert": {"method": "csdbert", "title": "CsdBERT", "default_rule": "cka;theta=0.06"},
     "smartbert": {"method": "smartbert", "title": "SmartBERT", "default_rule": "entropy"},
 }  # fmt: skip
 

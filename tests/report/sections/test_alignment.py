@@ -47,4 +47,13 @@ def test_another_theta_has_other_points(ground, section):
 
 
 def test_nothing_swept(ground, section):
-    assert list(alignment(section(kind="alignment", methods=["gaml"]), ground)) == []
+    assert list(alignment(section(kind="alignment", methods=["lost"]), ground)) == []
+
+
+def test_models_without_an_exit_after_every_layer_are_refused(ground, section):
+    sparse = ground.exits[(ground.exits["base"] != "csdbert") | (ground.exits["exit"] != 3)]
+    other = type(ground)(**{**vars(ground), "exits": sparse})
+    (line,) = alignment(section(kind="alignment", methods=["csdbert", "gaml"]), other)
+    assert line.startswith("Not shown on cola: CsdBERT, GAML-BERT, without an exit after every layer")
+    refused, *rest = alignment(section(kind="alignment", methods=["csdbert", "gaml"]), ground)
+    assert refused.startswith("Not shown on cola: GAML-BERT,") and len(rest) == 7

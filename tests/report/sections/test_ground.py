@@ -134,3 +134,19 @@ def test_checks_and_simple_are_of_the_split_shown(analyses):
     (found,) = grounds(type(results)(**{**vars(results), **more}), held, shown_methods(results))
     assert set(found.checks["split"]) == set(found.simple["split"]) == {"dev"}
     assert found.checks["base"].tolist() == ["csdbert", "csdbert"]
+
+
+def test_a_default_rule_with_knobs_shows_and_chooses_among_the_settings_with_them(ground):
+    shown = ["theta=0.06;R=1", "theta=0.06;R=2"]
+    assert ground.curve("csdbert", "cola")["setting"].tolist() == shown
+    assert len(ground.curve("csdbert", "cola", "cka")) == 3
+    assert ground.curve("csdbert", "cola", "cka;theta=0")["setting"].tolist() == ["theta=0;R=1"]
+    held = ground.points[ground.points["method"] == "csdbert"].copy()
+    held["speedup_flops"] = [{shown[1]: 1.7, "theta=0;R=1": 1.9}.get(text, 9.0) for text in held["setting"]]
+    blind = type(ground)(**{**vars(ground), "held": held})
+    assert (
+        blind.operating("csdbert", "cola")["setting"]
+        == blind.nearest("csdbert", "cola", 1.9)["setting"]
+        == shown[1]
+    )
+    assert blind.operating("csdbert", "cola", "cka")["setting"] == "theta=0;R=1"

@@ -45,3 +45,14 @@ def test_a_doubt_marks_the_cell_it_names():
     row = main_results("SmartBERT", "rte", "smartbert", "toy").iloc[0]  # "flops: 249M more than ..."
     assert (cell(row), cell(row, 0, "flops"), cell(row, 0, "cost_percent")) == ("60.6", "12,684*", "58")
     assert column("rte MFLOPs", [row], 0, "flops") == (["rte MFLOPs: printed"], [["12,684*"]])
+
+
+def test_backbones_are_the_same_by_their_last_name_and_other_metrics_are_marked():
+    rows = main_results("CsdBERT", "qqp", "csdbert", "fnlp/bert-base-uncased", "f1")
+    assert (cell(rows.iloc[0]), rows["other"].tolist()) == ("90.0†", [True])
+    first, second = note([rows.iloc[0]])
+    assert first.startswith("Printed: by CsdBERT") and second.startswith("† marks")
+    same = main_results("CsdBERT", "qqp", "csdbert", "toy", "acc_f1").iloc[0]
+    assert cell(same) == "90.0" and len(list(note([same]))) == 1
+    small = main_results("COST-EFF", "sst2", "finetune", "folder/bert_uncased_L-8_H-256_A-4")
+    assert small["score"].tolist() == [88.4]

@@ -20,6 +20,13 @@ def test_the_full_model_comes_first(ground, section):
     assert meaning.startswith("Nobody exits") and note.startswith("Printed: by SmartBERT")
 
 
+def test_the_full_model_comes_first_with_its_printed_row_wherever_it_is_listed(ground, section):
+    listed = section(kind="skipping", methods=["smartbert", "finetune"])
+    unlisted = section(kind="skipping", methods=["smartbert"])
+    sst2 = renamed(ground, "sst2")
+    assert list(skipping(listed, sst2)) == list(skipping(unlisted, sst2))
+
+
 def test_a_task_that_was_not_printed(ground, section):
     text, _ = skipping(section(kind="skipping", methods=["smartbert"]), ground)
     assert [len(row) for row in rows(text)] == [6, 6]
