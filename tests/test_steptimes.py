@@ -2,10 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-
-from eebench.errors import DataError
-from eebench.steptimes import StepTime, merged, read_step_times, write_step_times
+from eebench.steptimes import STEP_TIMES, StepTime
 
 ROW = StepTime("rte", "toy", "finetune", "finetune", 12.34567, 1.0, 30, 32, 2, "fp32", "A Processor, 2.9GHz")
 GAML = replace(ROW, method="gaml", stage="mutual", step_ms=20.0, ratio=1.6204)
@@ -17,44 +14,7 @@ rte,toy,gaml,mutual,20.000,1.620,30,32,2,fp32,"A Processor, 2.9GHz"
 
 
 def test_rows_are_written_rounded_and_read_back(tmp_path):
-    path = write_step_times(tmp_path / "glue", [ROW, GAML])
+    path = STEP_TIMES.write(tmp_path / "glue", [ROW, GAML])
     assert path == tmp_path / "glue" / "steptime.csv"
     assert path.read_bytes() == TEXT.encode()
-    assert read_step_times(tmp_path / "glue") == [replace(ROW, step_ms=12.346), replace(GAML, ratio=1.62)]
-
-
-def test_a_text_stays_on_its_line(tmp_path):
-    write_step_times(tmp_path, [replace(ROW, device="one\ntwo")])
-    assert read_step_times(tmp_path)[0].device == "one two"
-
-
-def test_no_file_is_no_rows(tmp_path):
-    assert read_step_times(tmp_path) == []
-
-
-def test_a_whole_measurement_replaces_its_place_and_a_part_its_methods():
-    other = replace(ROW, task="mrpc")
-    slow = replace(GAML, step_ms=99.0)
-    assert merged([ROW, GAML, other], [slow], whole=True) == [other, slow]
-    assert merged([ROW, GAML, other], [slow], whole=False) == [ROW, other, slow]
-    elsewhere = replace(slow, device="Another")
-    assert merged([ROW, GAML], [elsewhere], whole=True) == [ROW, GAML, elsewhere]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has not the columns task, backbone"),
-        (TEXT.replace("ratio", "times"), "has not the columns"),
-        (TEXT.replace("12.346", "fast"), "line 2: could not convert string to float: 'fast'"),
-        (TEXT.replace(",fp32", ""), "line 2: zip"),
-        (TEXT.replace('"A', 'A"').replace("GHz", '"GHz"x"'), "steptime.csv"),
-        (TEXT.replace("finetune,finetune", '"fine'), "is not a CSV table"),
-    ],
-)
-def test_a_damaged_file_is_refused_with_the_way_out(tmp_path, text, message):
-    (tmp_path / "steptime.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(DataError) as caught:
-        read_step_times(tmp_path)
-    assert message in str(caught.value)
-    assert f"`eebench steptime --suite {tmp_path.name}` writes it anew" in str(caught.value)
+    assert STEP_TIMES.read(tmp_path / "glue") == [replace(ROW, step_ms=12.346), replace(GAML, ratio=1.62)]

@@ -60,11 +60,12 @@ def latency(
     from eebench.latency.choosing import parse_at, parse_speedup
     from eebench.latency.measure import Protocol
     from eebench.latency.places import Wanted, trained_places
-    from eebench.latency.table import merged, read_latency, write_latency
+    from eebench.latency.table import LATENCY
     from eebench.plan import Planner, parse_only
     from eebench.runtime.walking import find_precision
     from eebench.store import Store
     from eebench.suites import load_suite
+    from eebench.timings import merged
 
     loaded, place = load_suite(suite), find_device(device)
     wanted = Wanted(loaded, parse_only(only), rule or ())
@@ -73,10 +74,10 @@ def latency(
         find_precision(precision), parse_speedup(speedup), [parse_at(text) for text in at or ()],
     )  # fmt: skip
     store, folder = Executor(Store(runs), place), results / loaded.name
-    known = read_latency(folder)
+    known = LATENCY.read(folder)
     places = trained_places(wanted, Planner(data_dir, auto_precision(place)), store)
     found = measured(places, protocol, loaded.cost, store)
-    path = write_latency(folder, merged(known, found, "method" not in wanted.only))
+    path = LATENCY.write(folder, merged(known, found, "method" not in wanted.only))
     show(found)
     typer.echo(f"\nwrote {path}; `eebench report --suite {loaded.name}` shows it.")
 

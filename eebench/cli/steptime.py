@@ -41,8 +41,9 @@ def steptime(
     from eebench.engine.steptime import REFERENCE, Protocol, measure_steps, reference_options
     from eebench.methods.catalogue import find_method
     from eebench.plan import Planner, parse_only
-    from eebench.steptimes import merged, read_step_times, write_step_times
+    from eebench.steptimes import STEP_TIMES
     from eebench.suites import load_suite
+    from eebench.timings import merged
 
     wanted, loaded, place = parse_only(only), load_suite(suite), find_device(device)
     folder, whole = results / loaded.name, "method" not in wanted
@@ -52,7 +53,7 @@ def steptime(
     wanted = {
         "task": {loaded.tasks[0].name}, "backbone": {loaded.backbones[0]}, "seed": {str(loaded.seeds[0])}, **wanted,
     }  # fmt: skip
-    planner, known = Planner(data_dir, auto_precision(place)), read_step_times(folder)
+    planner, known = Planner(data_dir, auto_precision(place)), STEP_TIMES.read(folder)
     found: list[StepTime] = []
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -65,7 +66,7 @@ def steptime(
                 Protocol(reference, steps, place),
                 lambda done, total, line=line: bar.update(line, completed=done, total=total),  # type: ignore[misc]
             )
-    path = write_step_times(folder, merged(known, found, whole))
+    path = STEP_TIMES.write(folder, merged(known, found, whole))
     show(found)
     typer.echo(f"\nwrote {path}")
 

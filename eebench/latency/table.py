@@ -15,16 +15,11 @@ device                                  name of the processor or graphics card, 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
-from eebench.errors import DataError
-from eebench.results import write_if_changed
+from eebench.timings import TimingFile
 
-FILE = "latency.csv"
 FULL = "full"
 """The executor of the reference: all layers and the last exit, for every sample."""
 
@@ -73,59 +68,7 @@ class LatencyRow:
         return f"{self.method}, {self.rule} {self.setting}, {self.executor}, batches of {self.batch_size}"
 
 
-COLUMNS = tuple(field.name for field in fields(LatencyRow))
-KINDS = {"str": str, "int": int, "float": float}
-
-
-def merged(old: Sequence[LatencyRow], new: Sequence[LatencyRow], whole: bool) -> list[LatencyRow]:
-    """`old` with what was measured anew in place of it; `whole` says that `new` is all there is of its places."""
-    replaced = {(row.place, "" if whole else row.method) for row in new}
-    return [*(row for row in old if (row.place, "" if whole else row.method) not in replaced), *new]
-
-
-def write_latency(folder: Path, rows: Sequence[LatencyRow]) -> Path:
-    """Writes the file with fixed decimals; returns its path. Raises StorageError."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(COLUMNS)
-    for row in rows:
-        lines.writerow(
-            f"{cell:.{PLACES.get(name, 3)}f}" if isinstance(cell, float) else " ".join(str(cell).split())
-            for name, cell in asdict(row).items()
-        )
-    write_if_changed(folder / FILE, text.getvalue().encode())
-    return folder / FILE
-
-
-def read_latency(folder: Path) -> list[LatencyRow]:
-    """The rows of the folder's file, none when there is no file; DataError when it is malformed."""
-    path = folder / FILE
-    if not path.exists():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            header, *lines = list(csv.reader(stream, strict=True)) or [[]]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV table ({error}); {_way_out(folder)}") from error
-    if tuple(header) != COLUMNS:
-        raise DataError(f"{path} has not the columns {', '.join(COLUMNS)}; {_way_out(folder)}")
-    return [_row(path, number, line) for number, line in enumerate(lines, start=2)]
-
-
-def _row(path: Path, number: int, line: Sequence[str]) -> LatencyRow:
-    try:
-        cells = {
-            field.name: KINDS[str(field.type)](cell)
-            for field, cell in zip(fields(LatencyRow), line, strict=True)
-        }
-        return LatencyRow(**cells)
-    except ValueError as error:
-        raise DataError(f"{path}, line {number}: {error}; {_way_out(path.parent)}") from error
-
-
-def _way_out(folder: Path) -> str:
-    """What to type next."""
-    return f"remove it, and `eebench latency --suite {folder.name}` writes it anew"
+LATENCY = TimingFile("latency.csv", LatencyRow, "latency", PLACES)
 
 
 def slower_than_full(rows: Sequence[LatencyRow]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eebench.latency.table import FULL, LatencyRow, read_latency, slower_than_full
+from eebench.latency.table import FULL, LATENCY, LatencyRow, slower_than_full
 from eebench.report.figures import Caption
 from eebench.report.files import FigureFile, free_path
 from eebench.report.latency_figure import latency_svg
@@ -35,7 +35,7 @@ def latency_section(folder: Path) -> Iterator[str]:
 
     Raises DataError when the file of times is malformed.
     """
-    rows = read_latency(folder)
+    rows = LATENCY.read(folder)
     titles = _titles(folder)
     images = {file.alt: file.image for file in latency_figures(folder)}
     for place in dict.fromkeys(row.place for row in rows):
@@ -54,7 +54,7 @@ def latency_section(folder: Path) -> Iterator[str]:
 
 def latency_figures(folder: Path) -> list[FigureFile]:
     """Score against time beside score against FLOPs, one figure per table and executor that has something to show."""
-    rows = read_latency(folder)
+    rows = LATENCY.read(folder)
     titles, metrics = _titles(folder), _metrics(folder)
     files: list[FigureFile] = []
     for key in dict.fromkeys(_figure_key(row) for row in rows if row.executor != FULL):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eebench.report.markdown import decimal, escape, plain, table
 from eebench.report.selection import mapping
-from eebench.steptimes import StepTime, read_step_times
+from eebench.steptimes import STEP_TIMES, StepTime
 
 MEANING = (
     "One optimiser step (forward, backward, update) on the same batches for every stage, timed in turns: *ratio* is "
@@ -23,7 +23,7 @@ def steptime_section(folder: Path) -> Iterator[str]:
 
     Raises DataError when the file of times is malformed.
     """
-    rows = read_step_times(folder)
+    rows = STEP_TIMES.read(folder)
     titles = _titles(folder)
     for place in dict.fromkeys(row.place for row in rows):
         measured = [row for row in rows if row.place == place]

@@ -3,7 +3,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from eebench.errors import DataError
-from eebench.latency.table import COLUMNS, LatencyRow, merged, read_latency, slower_than_full, write_latency
+from eebench.latency.table import LATENCY, LatencyRow, slower_than_full
+from eebench.timings import merged
 
 FULL = LatencyRow(
     task="rte", backbone="toy", method="finetune", rule="budgeted", setting="exit=6", executor="full",
@@ -18,7 +19,7 @@ SLOW = replace(FAST, executor="pooled", speedup_time=0.8, efficiency=0.4)
 
 
 def test_the_issue_s_columns_come_first_in_order():
-    assert COLUMNS[:22] == (
+    assert LATENCY.columns[:22] == (
         "task", "backbone", "method", "rule", "setting", "executor", "batch_size", "score", "mean_exit",
         "speedup_flops", "seconds_per_sample", "seconds_low", "seconds_high", "throughput", "p50_ms", "p95_ms",
         "p99_ms", "speedup_time", "efficiency", "repeats", "samples", "threads",
@@ -26,24 +27,24 @@ def test_the_issue_s_columns_come_first_in_order():
 
 
 def test_rows_come_back_rounded(tmp_path):
-    path = write_latency(tmp_path / "glue", [FULL, FAST])
+    path = LATENCY.write(tmp_path / "glue", [FULL, FAST])
     assert path.name == "latency.csv"
-    first, second = read_latency(tmp_path / "glue")
+    first, second = LATENCY.read(tmp_path / "glue")
     assert first == replace(FULL, score=0.8346, seconds_per_sample=0.0123457)
     assert asdict(second) == {**asdict(FAST), "score": 0.8346, "seconds_per_sample": 0.0123457}
     assert path.read_text(encoding="utf-8").splitlines()[1].endswith(',full_2mac@real,"Some, CPU"')
 
 
 def test_without_a_file_there_are_no_rows(tmp_path):
-    assert read_latency(tmp_path) == []
+    assert LATENCY.read(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("task\n", "has not the columns"),
-        (",".join(COLUMNS) + "\na,b\n", "line 2"),
-        (",".join(COLUMNS) + "\n" + ",".join(["x"] * len(COLUMNS)) + "\n", "line 2: .*'x'"),
+        (",".join(LATENCY.columns) + "\na,b\n", "line 2"),
+        (",".join(LATENCY.columns) + "\n" + ",".join(["x"] * len(LATENCY.columns)) + "\n", "line 2: .*'x'"),
         ('"', "is not a CSV table"),
     ],
 )
@@ -52,7 +53,7 @@ def test_a_damaged_file_is_named_with_the_way_out(tmp_path, text, message):
     folder.mkdir()
     (folder / "latency.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=message) as caught:
-        read_latency(folder)
+        LATENCY.read(folder)
     assert "`eebench latency --suite glue` writes it anew" in str(caught.value)
 
 

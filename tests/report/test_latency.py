@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eebench.errors import DataError
-from eebench.latency.table import LatencyRow, write_latency
+from eebench.latency.table import LATENCY, LatencyRow
 from eebench.report.latency import ALL_FASTER, MEANING, latency_figures, latency_section
 
 FULL = LatencyRow(
@@ -28,7 +28,7 @@ FULL_TABLE = """\
 
 
 def test_the_section(tiny):
-    write_latency(tiny, [FULL, FAST])
+    LATENCY.write(tiny, [FULL, FAST])
     figure = latency_figures(tiny)[0]
     assert list(latency_section(tiny)) == [
         "### toy-bert, RTE", "Batches of 32:", FULL_TABLE, ALL_FASTER, figure.image,
@@ -37,7 +37,7 @@ def test_the_section(tiny):
 
 
 def test_what_is_slower_is_said_in_words(tiny):
-    write_latency(tiny, [FULL, FAST, SLOW])
+    LATENCY.write(tiny, [FULL, FAST, SLOW])
     blocks = list(latency_section(tiny))
     assert (
         "- Slower than the full model: PABEE, patience patience=3, pooled, batches of 32 on RTE saves FLOPs (2.00x) "
@@ -50,7 +50,7 @@ def test_places_and_sizes_are_apart(tiny):
     one = replace(FULL, batch_size=1)
     alone = replace(FAST, batch_size=1, executor="sequential", repeats=1)
     card = replace(FULL, device="A Card")
-    write_latency(tiny, [one, FULL, alone, FAST, card])
+    LATENCY.write(tiny, [one, FULL, alone, FAST, card])
     blocks = list(latency_section(tiny))
     assert [block for block in blocks if block.startswith(("###", "Batches", "One"))] == [
         "### toy-bert, RTE", "One sample at a time:", "Batches of 32:", "### toy-bert, RTE", "Batches of 32:",
@@ -67,7 +67,7 @@ def test_without_measured_times_there_is_nothing(tiny, tmp_path):
 
 
 def test_names_stand_in_for_titles(tmp_path):
-    write_latency(tmp_path, [FULL, FAST])
+    LATENCY.write(tmp_path, [FULL, FAST])
     assert "| pabee    |" in list(latency_section(tmp_path))[2]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from eebench.errors import DataError
 from eebench.report.training_cost import MEANING, steptime_section
-from eebench.steptimes import StepTime, write_step_times
+from eebench.steptimes import STEP_TIMES, StepTime
 
 BASE = StepTime("RTE", "toy-bert", "finetune", "finetune", 101.26, 1.0, 30, 32, 2, "fp32", "Some | CPU")
 ROWS = [
@@ -30,7 +30,7 @@ GOLDEN = [
 
 
 def test_the_section_is_the_golden_one(tiny):
-    write_step_times(tiny, ROWS)
+    STEP_TIMES.write(tiny, ROWS)
     assert list(steptime_section(tiny)) == GOLDEN
 
 
@@ -43,14 +43,14 @@ def test_without_a_file_there_is_no_section(tiny, tmp_path):
 def test_without_titles_the_labels_stand(tmp_path, content):
     if content is not None:
         (tmp_path / "provenance.json").write_text(content, encoding="utf-8")
-    write_step_times(tmp_path, ROWS)
+    STEP_TIMES.write(tmp_path, ROWS)
     assert "| finetune  | finetune            |" in list(steptime_section(tmp_path))[1]
 
 
 def test_places_are_apart_in_the_order_of_the_file(tmp_path):
     gpu = replace(BASE, device="A Card", threads=1, precision="bf16", step_ms=9.0)
     later = replace(ROWS[1], steps=1)
-    write_step_times(tmp_path, [BASE, gpu, later])
+    STEP_TIMES.write(tmp_path, [BASE, gpu, later])
     blocks = list(steptime_section(tmp_path))
     assert len(blocks) == 7
     assert [line.split("|")[3].strip() for line in blocks[1].splitlines()[2:]] == ["101.3", "110.0"]
