@@ -6,6 +6,7 @@ results, in `provenance.json`, so that a page can be drawn from the results fold
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,9 +40,9 @@ class Section(BaseModel):
     tasks: list[str] | None = Field(default=None, min_length=1)
 
     @property
+    @abstractmethod
     def labels(self) -> list[str]:
         """Every label the section names, each once."""
-        raise NotImplementedError
 
     @property
     def shown_title(self) -> str:
