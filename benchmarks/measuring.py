@@ -7,22 +7,26 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from tabulate import tabulate
 
 import eebench
+from eebench.backbones.tokens import Encoded
 from eebench.cli.settings import auto_precision, find_device
+from eebench.engine.execute import Executor
 from eebench.engine.turns import device_name
 from eebench.errors import UnknownName
 from eebench.methods.catalogue import find_method
+from eebench.model import MultiExitModel
 from eebench.options import resolve_options
 from eebench.plan import Job, Planner
 from eebench.suites import load_suite
 from eebench.tasks.specs import task_spec
 from eebench.toy import toy_data, toy_task
+from eebench.trace import Trace, trace_model
 
 TOY_OPTIONS: Mapping[str, Any] = {
     "epochs": 1, "lr": 5e-3, "batch_size": 16, "precision": "bf16", "head": {"pooler": "none"},
@@ -93,6 +97,35 @@ class Subject:
         method = find_method(label)
         options = resolve_options(method, TOY_OPTIONS, "the toy task")
         return planner.job(method, options, "toy", toy_task(), self.seed)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model with its dev split, tokenised, and the trace of that split."""
+
+    job: Job
+    model: MultiExitModel
+    encoded: Encoded
+    trace: Trace
+    device: torch.device
+
+    @classmethod
+    def of(cls, job: Job, executor: Executor, samples: int | None) -> Trained:
+        """The run of `job` (trained now if it is not there), cut to its first `samples` dev rows."""
+        executor.ensure_trained(job)
+        examples = executor.examples(job, "dev")
+        count = min(samples or len(examples.encoded), len(examples.encoded))
+        encoded, model = first_rows(examples.encoded, count), executor.model(job)
+        trace = trace_model(model, encoded, examples.labels[:count], executor.device)
+        return cls(job, model, encoded, trace, executor.device)
+
+
+def first_rows(encoded: Encoded, count: int) -> Encoded:
+    """The first `count` rows of a tokenised split."""
+    end = int(encoded.offsets[count])
+    return replace(
+        encoded, ids=encoded.ids[:end], segments=encoded.segments[:end], offsets=encoded.offsets[: count + 1]
+    )
 
 
 def output_options(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,9 @@
-"""How much replay saves against re-running the model per setting, and that both decide alike.
+"""How much replay saves against re-running the model per setting; that both decide alike is parity.py's to show.
 
-    python benchmarks/replay.py                 everything, minutes on a CPU
-    python benchmarks/replay.py --parity-only   only the comparison of decisions
+Usage:
+
+    python benchmarks/replay.py                 minutes on a CPU
     python benchmarks/replay.py --samples 100   on the first 100 dev samples
-
-Exits with 1 when replay and really leaving early differ on a sample that is not near a threshold.
 """
 
 from __future__ import annotations
@@ -12,120 +11,34 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import torch
-from measuring import Measure, Subject, machine, output_options, show, subject_options
+from measuring import Measure, Subject, Trained, first_rows, machine, output_options, show, subject_options
 
 from eebench.backbones.tokens import Encoded
 from eebench.cost.conventions import DEFAULT_CONVENTION, convention
 from eebench.engine.execute import Executor
 from eebench.engine.turns import clock, seconds
 from eebench.errors import EebenchError
-from eebench.model import MultiExitModel
-from eebench.plan import Job
-from eebench.replay import CostTable, exit_indices, near_threshold, replay
+from eebench.replay import CostTable, replay
 from eebench.rules.base import Rule
 from eebench.rules.catalogue import find_rule
 from eebench.runtime import sequential
 from eebench.store import Store
 from eebench.sweep import Accounting, Measured
-from eebench.trace import Trace, trace_model
+from eebench.trace import trace_model
 
 FEW, MANY = 1_000, 100_000
 REPLAY_REPEATS, MODEL_REPEATS = 7, 3
 WARM_UP_SAMPLES = 20
-SETTINGS_PER_RULE = 5
-PARITY_RULES = ("entropy", "normalized-entropy", "max-prob", "patience", "budgeted")
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model with its dev split, tokenised, and the trace of that split."""
-
-    job: Job
-    model: MultiExitModel
-    encoded: Encoded
-    trace: Trace
-    device: torch.device
-
-    def table(self, rule: Rule) -> CostTable:
-        """FLOPs of leaving at each exit, so that replay does all that a point of a curve needs."""
-        accounting = Accounting(convention(DEFAULT_CONVENTION), 128)
-        return Measured.of(self.job, self.trace, accounting).table(rule)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How decisions of one rule compare: counts over settings x samples.
-
-    A decision is an exit and an answer. `near`: close enough to a threshold to tip by rounding;
-    `differing`: not the same in both; `wrong`: differing and not near, which must not happen.
-    """
-
-    rule: str
-    decisions: int
-    near: int
-    differing: int
-    wrong: int
-
-
-def load(subject: Subject, method: str, store: Store, samples: int | None) -> Trained:
-    """The trained run (trained now if it is not there), cut to its first `samples` dev rows."""
-    job = subject.jobs([method])[0]
-    executor = Executor(store, subject.device)
-    executor.ensure_trained(job)
-    examples = executor.examples(job, "dev")
-    count = min(samples or len(examples.encoded), len(examples.encoded))
-    encoded = first_rows(examples.encoded, count)
-    model = executor.model(job)
-    trace = trace_model(model, encoded, examples.labels[:count], subject.device)
-    return Trained(job, model, encoded, trace, subject.device)
-
-
-def first_rows(encoded: Encoded, count: int) -> Encoded:
-    """The first `count` rows of a tokenised split."""
-    end = int(encoded.offsets[count])
-    return replace(
-        encoded, ids=encoded.ids[:end], segments=encoded.segments[:end], offsets=encoded.offsets[: count + 1]
-    )
-
-
-def agreement(trained: Trained, name: str) -> Agreement:
-    """Every dev sample at `SETTINGS_PER_RULE` settings of one rule, really left early and replayed."""
-    rule, trace = find_rule(name), trained.trace
-    thresholds = spread(rule.grid(trace.geometry), SETTINGS_PER_RULE)
-    replayed = exit_indices(rule, trace, thresholds)
-    answers = trace.answers().gather(0, replayed)
-    near_total = differing = wrong = 0
-    for setting, threshold in enumerate(thresholds):
-        left = list(sequential(trained.model, rule, threshold, trained.encoded, trained.device))
-        exits = torch.tensor([one.exit_index for one in left])
-        answered = torch.tensor([int(one.logits.argmax()) for one in left])
-        different = (exits != replayed[setting]) | (answered != answers[setting])
-        near = near_threshold(rule, trace, threshold)
-        near_total += int(near.sum())
-        differing += int(different.sum())
-        wrong += int((different & ~near).sum())
-    return Agreement(name, len(thresholds) * trace.samples, near_total, differing, wrong)
-
-
-def spread(grid: Sequence[float], count: int) -> list[float]:
-    """`count` values of a grid at even distances, ends included; all of a smaller grid."""
-    if len(grid) <= count:
-        return list(grid)
-    return [grid[round(place * (len(grid) - 1) / (count - 1))] for place in range(count)]
-
-
-def parity_measures(agreements: Sequence[Agreement]) -> list[Measure]:
-    """All rules together."""
-    return [
-        Measure("decisions compared, an exit and an answer each", sum(one.decisions for one in agreements)),
-        Measure("of them near a threshold", sum(one.near for one in agreements)),
-        Measure("differing, not near a threshold", sum(one.wrong for one in agreements), at_most=0),
-    ]
+def cost_table(trained: Trained, rule: Rule) -> CostTable:
+    """FLOPs of leaving at each exit, so that replay does all that a point of a curve needs."""
+    accounting = Accounting(convention(DEFAULT_CONVENTION), 128)
+    return Measured.of(trained.job, trained.trace, accounting).table(rule)
 
 
 def speed_measures(trained: Trained) -> list[Measure]:
@@ -169,7 +82,7 @@ def model_seconds(trained: Trained, rule: Rule, threshold: float) -> tuple[float
 
 def replay_seconds(trained: Trained, rule: Rule) -> tuple[float, float]:
     """Median seconds of replaying `FEW` and `MANY` settings with their FLOPs, taken in turns."""
-    table, top = trained.table(rule), max(rule.grid(trained.trace.geometry))
+    table, top = cost_table(trained, rule), max(rule.grid(trained.trace.geometry))
     grids = [torch.linspace(0.0, top, count).tolist() for count in (FEW, MANY)]
     times: list[list[float]] = [[], []]
     for _ in range(REPLAY_REPEATS + 1):
@@ -188,24 +101,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--method", default="joint", help="label of the suite's method to measure")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where trained models are kept")
     parser.add_argument("--samples", type=int, help="dev samples used; default: all")
-    parser.add_argument("--parity-only", action="store_true", help="compare decisions, time nothing")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures and prints; 1 when a decision differs that is not near a threshold, 2 for a user's mistake."""
+    """Measures and prints; 1 when a bound is missed, 2 for a user's mistake."""
     given = parse(arguments)
     try:
-        trained = load(Subject.of(given), given.method, Store(given.runs), given.samples)
+        subject = Subject.of(given)
+        store = Executor(Store(given.runs), subject.device)
+        trained = Trained.of(subject.jobs([given.method])[0], store, given.samples)
     except EebenchError as error:
         print(error, file=sys.stderr)
         return 2
-    measures = [] if given.parity_only else speed_measures(trained)
-    agreements = [agreement(trained, name) for name in PARITY_RULES]
+    measures = speed_measures(trained)
     conditions = {"run": trained.job.title, "samples": trained.trace.samples, **machine(trained.device)}
-    tables = {"agreement": [asdict(one) for one in agreements]}
-    show([*measures, *parity_measures(agreements)], conditions, given.json, tables)
-    return 1 if any(one.wrong for one in agreements) else 0
+    show(measures, conditions, given.json)
+    return 0 if all(one.met for one in measures) else 1
 
 
 if __name__ == "__main__":

@@ -51,8 +51,9 @@ from eebench.tasks.splits import Split
 from eebench.trace import trace_model
 from eebench.training.checkpoints import CheckpointFile
 from eebench.training.evaluation import exit_scores
-from eebench.training.loop import Examples, Setup, Trainer
+from eebench.training.loop import Setup, Trainer
 from eebench.training.schedules import schedule_of
+from eebench.training.stages import Examples
 
 METHODS = ("finetune", "joint", "gaml")
 STEP_BOUNDS: Mapping[str, float] = {"joint": 1.15, "gaml": 1.9}
