@@ -96,6 +96,7 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         *_given("head", "pooling"),
         Column("configurations", 0, absent=1),
         Column("exit_mean", 4, absent=math.nan),
+        Column("model_bytes", 0, absent=math.nan),
     ),
     "costs": (
         *_given("backbone", "component"),
@@ -330,7 +331,8 @@ def _numbers(path: Path, cells: pd.Series[Any], column: Column) -> pd.Series[Any
     numbers: list[Any] = []
     for line, cell in enumerate(cells, start=2):
         try:
-            numbers.append(None if cell == "" else int(cell) if column.places == 0 else float(cell))
+            missing = cell == "" or pd.isna(cell)
+            numbers.append(None if missing else int(cell) if column.places == 0 else float(cell))
         except ValueError as error:
             place = f"{path}, line {line}, column '{column.name}'"
             raise DataError(f"{place}: {cell!r} is not a number; {_way_out(path)}") from error

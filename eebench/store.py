@@ -87,9 +87,10 @@ class Run:
         return str(read_json(self.failure_path)["reason"])
 
     def record(self) -> dict[str, Any]:
-        """What `finish` wrote: parameters, steps, history, checksums."""
+        """What `finish` wrote (parameters, steps, history, checksums), and the size of the weights' file in bytes."""
         content: dict[str, Any] = read_json(self.done_path)
-        return content
+        size = self.model_path.stat().st_size if self.model_path.exists() else None
+        return {**content, "model_bytes": size}
 
     def describe(self) -> None:
         """Writes the identity beside the run, for people to read."""

@@ -253,7 +253,7 @@ class Collector:
                 "task": cell.task.name, "backbone": cell.backbone, "method": cell.label, "seed": cell.seed,
                 "status": outcome.status, "reason": outcome.reason, "parameters": record.get("parameters"),
                 "training_steps": record.get("training_steps"), **form, "configurations": tried[cell.label],
-                "exit_mean": exit_mean(outcome),
+                "exit_mean": exit_mean(outcome), "model_bytes": record.get("model_bytes"),
             }  # fmt: skip
 
     def _histograms(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -202,6 +202,13 @@ def parameters_of(runs: pd.DataFrame) -> str:
     return "-".join([texts[0], texts[-1]][: len(texts)]) if texts else MISSING
 
 
+def size_of(runs: pd.DataFrame) -> str:
+    """The size of a method's weights on disk in 10^6 bytes; a range if its tasks differ in the printed digit."""
+    sizes = sorted(set(runs["model_bytes"].dropna()))
+    texts = list(dict.fromkeys(decimal(size / 1e6, 1) for size in sizes))
+    return "-".join([texts[0], texts[-1]][: len(texts)]) if texts else MISSING
+
+
 def _components(costs: pd.DataFrame) -> Iterable[tuple[str, Any, Any, str, str]]:
     """Name without its last number, parameters, FLOPs, convention, the number (empty if there is none)."""
     for _, row in costs.iterrows():

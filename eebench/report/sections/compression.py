@@ -10,14 +10,15 @@ import pandas as pd
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table, times
 from eebench.report.sections.ground import Block, Ground, Spread
 from eebench.report.sections.printed import Row, column, main_results, note
-from eebench.report.tables import parameters_of
+from eebench.report.tables import parameters_of, size_of
 from eebench.sections import CompressionSection
 
 PAPER = "COST-EFF"
 MEANING = (
     "Parameter reduction: parameters of the full model (embeddings included) divided by the method's. FLOPs reduction: "
     "the speed-up in FLOPs at the point shown, a static method's only one, else the operating point or the one nearest "
-    "to the speed-up that the section names. Both are means over the tasks shown."
+    "to the speed-up that the section names. Both are means over the tasks shown. Size: the file of the weights, in "
+    "10^6 bytes, a range where tasks differ."
 )
 Points = dict[str, list["pd.Series[Any] | None"]]
 
@@ -51,7 +52,7 @@ def _reductions(
     """The columns before the scores."""
     firsts = {label: next((row for row in rows if row is not None), None) for label, rows in theirs.items()}
     printed = ["printed"] if any(row is not None for row in firsts.values()) else []
-    headers = ["method", "params", "params reduction", *printed, "FLOPs reduction", *printed]
+    headers = ["method", "params", "size (MB)", "params reduction", *printed, "FLOPs reduction", *printed]
     body = []
     for label, row in points.items():
         first = firsts[label]
@@ -60,7 +61,7 @@ def _reductions(
         runs = pd.concat([ground.finished(label, task) for task in tasks])
         speedups = Spread.of(float(point["speedup_flops"]) for point in row if point is not None)
         body.append([
-            escape(ground.title(label)), parameters_of(runs), times(_fewer(ground, label, tasks)),
+            escape(ground.title(label)), parameters_of(runs), size_of(runs), times(_fewer(ground, label, tasks)),
             *([params] if printed else []), times(speedups.mean), *([flops] if printed else []),
         ])  # fmt: skip
     return headers, body

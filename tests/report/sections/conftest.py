@@ -134,6 +134,7 @@ def run_rows() -> list[dict[str, Any]]:
                 "reason": "" if ok else "the loss is not finite",
                 "parameters": PARAMETERS.get(label, 1000) if ok else None,
                 "training_steps": 1000 + 100 * seed if ok else None, "configurations": 1, "exit_mean": mean,
+                "model_bytes": 4000 * PARAMETERS.get(label, 1000) if ok else None,
             })  # fmt: skip
     return rows
 

@@ -69,7 +69,7 @@ def test_hostile_names_are_text(tmp_path, write):
     row = {"task": "co|<la>", "backbone": "../toy", "method": name, "exit": 3, "split": "dev", "metric": "a|c",
            "score_mean": 0.5, "score_std": None, "seeds": 1, "head": "own", "pooling": "cls"}  # fmt: skip
     run = {**row, "seed": 1, "status": "ok", "reason": "", "parameters": 1, "training_steps": 1,
-           "configurations": 1, "exit_mean": 0.5}  # fmt: skip
+           "configurations": 1, "exit_mean": 0.5, "model_bytes": 4}  # fmt: skip
     folder = write(tmp_path / "h", asked, exits=[row], runs=[run], points=[], histograms=[])
     paths = render_report(folder)
     page = (folder / "README.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_hostile_names_are_text(tmp_path, write):
 def test_several_backbones_have_headings(analyses, tmp_path, write):
     row = {"task": "cola", "method": "first-1", "exit": 1, "split": "dev", "metric": "matthews", "score_mean": 0.5,
            "score_std": None, "seeds": 1, "head": "own", "pooling": "cls", "seed": 1, "status": "ok", "reason": "",
-           "parameters": 1, "training_steps": 1, "configurations": 1, "exit_mean": 0.5}  # fmt: skip
+           "parameters": 1, "training_steps": 1, "configurations": 1, "exit_mean": 0.5, "model_bytes": 4}  # fmt: skip
     rows = [{**row, "backbone": name} for name in ("a/b", "a b")]
     folder = write(tmp_path / "two", [{"kind": "overthinking", "methods": ["first-1"]}], exits=rows, runs=rows,
                    points=[], histograms=[])  # fmt: skip

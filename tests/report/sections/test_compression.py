@@ -12,9 +12,9 @@ def test_reductions_and_scores(ground, section):
     text, meaning = compression(asked, ground)
     # gaml-small has 400 of the 1000 parameters; of pabee the setting nearest to 3.1x is shown.
     assert rows(text) == [
-        ["Fine-tuned", "1.0k", "1.00x", "1.00x", "45.0"],
-        ["PABEE", "1.0k", "1.00x", "3.00x", "25.0 ± 1.0"],
-        ["GAML-BERT (gaml-small)", "400", "2.50x", "1.85x", "37.0"],
+        ["Fine-tuned", "1.0k", "4.0", "1.00x", "1.00x", "45.0"],
+        ["PABEE", "1.0k", "4.0", "1.00x", "3.00x", "25.0 ± 1.0"],
+        ["GAML-BERT (gaml-small)", "400", "1.6", "2.50x", "1.85x", "37.0"],
     ]
     assert meaning.startswith("Parameter reduction")
 
@@ -25,8 +25,8 @@ def test_what_the_paper_printed(ground, section):
     other = type(ground)(**{**vars(ground), **tables})
     text, _, note = compression(section(kind="compression", methods=["finetune", "gaml"]), other)
     assert rows(text) == [
-        ["Fine-tuned", "1.0k", "1.00x", "1.0x", "1.00x", "1.0x", "45.0", "90.5"],
-        ["GAML-BERT", "1.0k", "1.00x", "-", "2.00x", "-", "38.0 ± 1.0", "-"],
+        ["Fine-tuned", "1.0k", "4.0", "1.00x", "1.0x", "1.00x", "1.0x", "45.0", "90.5"],
+        ["GAML-BERT", "1.0k", "4.0", "1.00x", "-", "2.00x", "-", "38.0 ± 1.0", "-"],
     ]
     assert note.startswith("Printed: by COST-EFF")
 
@@ -35,7 +35,7 @@ def test_without_a_full_model(ground, section):
     exits = ground.exits[ground.exits["base"] != "finetune"]
     without = type(ground)(**{**vars(ground), "exits": exits})
     text, _ = compression(section(kind="compression", methods=["gaml"]), without)
-    assert rows(text)[0][2] == "-"
+    assert rows(text)[0][3] == "-"
 
 
 def test_nothing_to_show(ground, section):
