@@ -65,8 +65,13 @@ def output_stream(path: str) -> Iterator[TextIO]:
         stream = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; name another file with --output.") from error
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # closing writes what is left
+        raise StorageError(f"cannot write {path}: {error.strerror}; free some space.") from error
 
 
 def write_answers(

@@ -39,7 +39,7 @@ class Replayed:
     total_cost: Tensor | None
 
     def mean_exit(self, exit_layers: Sequence[int]) -> Tensor:
-        """Mean executed layers per sample, fp64 [S]."""
+        """Mean layer of the exit that answers, fp64 [S]; layers before it that were skipped count too."""
         layers = torch.tensor(exit_layers, dtype=torch.int64)
         return (self.exits * layers).sum(dim=1).double() / self.exits.sum(dim=1)
 

@@ -243,7 +243,8 @@ def conform(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         narrow = weights.get(f"{name}.word_embeddings.narrow.weight")
         if words is not None and narrow is not None:
             module.word_embeddings = resized_words(words, narrow.shape[1])
-        if hasattr(module, "attention_head_size"):
+        # MPNet's maps have other names; nothing prunes them.
+        if hasattr(module, "attention_head_size") and (hasattr(module, "query") or hasattr(module, "q_lin")):
             heads.append(module)
     for attention in heads:
         count_heads(attention)

@@ -241,3 +241,14 @@ def test_new_embeddings_are_in_the_mode_of_the_old() -> None:
     backbone.train()
     factorise(backbone, 3)
     assert word_embeddings(backbone).training
+
+
+def test_a_backbone_that_is_never_pruned_takes_its_own_weights():
+    config = MPNetConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
+    backbone = MPNetBackbone(MPNetModel(config))
+    model = MultiExitModel(backbone, exit_heads(backbone, 2, HeadConfig(), [1, 2]))
+    weights = weights_of(model)
+    conform(model, weights)
+    load_weights(model, weights)

@@ -42,6 +42,10 @@ app.command()(load)
 app.command()(check)
 
 
+class Interrupted(SystemExit):
+    """Ctrl-C in a command that has said itself what became of its work."""
+
+
 def main() -> None:
     """Runs the command line; the one place where errors become messages.
 
@@ -55,6 +59,7 @@ def main() -> None:
         typer.echo(f"error: {error}".replace("\n", "\nerror: "), err=True)
         sys.exit(2 if isinstance(error, UserError) else 1)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # typer has turned Ctrl-C into this, and says nothing
+        # typer has turned Ctrl-C into this, and says nothing
+        if stop.code == INTERRUPTED and not isinstance(stop, Interrupted):
             typer.echo("interrupted; run the same command again to continue.", err=True)
         raise

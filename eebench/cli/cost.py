@@ -28,7 +28,8 @@ def cost(
         str, typer.Option(help="Pooler of the exits: own (DeeBERT), shared (PABEE), tanh (COST-EFF), none.")
     ] = "own",
     table: Annotated[
-        str | None, typer.Option(help="Instead, a paper's own table of costs, computed again: costeff.")
+        str | None,
+        typer.Option(help="Instead, a paper's own table of costs, computed again: costeff or smartbert."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -87,7 +87,16 @@ def predict(
     ):
         line = bar.add_task("rows", total=None)
         answers = predictor.stream(rows, choice, how)
-        tally = write_answers(answers, stream, form, batch_size, lambda count: bar.advance(line, count))
+        try:
+            tally = write_answers(answers, stream, form, batch_size, lambda count: bar.advance(line, count))
+        except KeyboardInterrupt:
+            from eebench.cli import INTERRUPTED, Interrupted
+
+            place = "standard output" if output == "-" else output
+            typer.echo(
+                f"interrupted; what is answered is in {place}; a new start would replace it.", err=True
+            )
+            raise Interrupted(INTERRUPTED) from None
     for sentence in tally.lines():
         typer.echo(sentence, err=True)
 

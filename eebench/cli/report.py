@@ -28,9 +28,9 @@ def report(
 
         eebench report
 
-        eebench report --suite smoke
+        eebench report --suite quickstart
 
-        eebench report --suite smoke --layout gaml
+        eebench report --suite quickstart --layout gaml
     """
     folders = results_folders(results, suite)
     from eebench.report import update_report
@@ -39,6 +39,8 @@ def report(
     # Before the first folder is written.
     if layout is not None:
         known_layout(layout)
+        if suite is None:
+            raise UserError("--layout rewrites a suite's page; name the suite with --suite.")
     for folder in folders:
         for file in update_report(folder, layout):
             typer.echo(f"{file.change:<9}  {file.path}")
@@ -53,7 +55,7 @@ def results_folders(results: Path, suite: str | None) -> list[Path]:
     found = sorted(path.parent for path in results.glob("*/points.csv"))
     if suite is None:
         if not found:
-            raise UserError(f"no results in {results}; `eebench sweep --suite smoke` makes some.")
+            raise UserError(f"no results in {results}; `eebench sweep --suite quickstart` makes some.")
         return found
     names = [folder.name for folder in found]
     if suite not in names:

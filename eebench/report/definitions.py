@@ -17,8 +17,9 @@ DEFINITIONS: tuple[str, ...] = (
     "**Speed-up** (FLOPs): FLOPs of the full model (the whole backbone with its ordinary classifier) divided "
     "by the mean FLOPs per sample, both under the named cost convention; over seeds, the ratio of the means. "
     "It counts arithmetic, not time: no clock was involved.",
-    "**Layers speed-up**: layers of the backbone divided by the mean layer at which samples leave; it gives "
-    "the exits, gates and rules away for free, as several papers do.",
+    "**Layers speed-up**: layers of the backbone divided by the mean number of layers that ran for a sample "
+    "(its exit's, where none is skipped); it gives the exits, gates and rules away for free, as several "
+    "papers do.",
     "**Cost convention**: what counts as a FLOP. `full_2mac` counts two per multiply-accumulate of every "
     "linear map, the attention products, and every exit, gate and rule step; `linear_2mac` linear maps only; "
     "`layers` counts layers. `@128` charges every sample 128 tokens, `@real` its own length. Numbers under "

@@ -21,9 +21,13 @@ MEANING = (
     "speed-up in FLOPs, each sample at its real length; *efficiency* is the first over the second: how much of what is "
     "saved in FLOPs is saved in time. Latency runs from a sample's batch being made to its answer. *sequential* runs "
     "one sample at a time, *compact* drops rows that leave from their batch, *pooled* fills batches up again with rows "
-    "at the same depth. Times belong to the device; the ratios say what carries over."
+    "at the same depth. Scores are of the samples measured, not of the whole split; the range is from the fastest pass "
+    "to the slowest. A setting that was not named is the one with the best dev score at twice the speed or more. "
+    "Times belong to the device; the ratios say what carries over."
 )
-ALL_FASTER = "Nothing measured here is slower than the full model."
+ALL_FASTER = (
+    "Nothing measured here takes longer per sample than the full model; one answer can still wait longer."
+)
 HEADERS = [
     "method", "rule", "setting", "executor", "score", "mean exit", "ms / sample", "range", "p50 / p95 / p99 ms",
     "FLOPs", "time", "efficiency",

@@ -23,10 +23,12 @@ def compact(walk: Walk, batches: Iterable[Entry], size: int = 1) -> Iterator[Dep
     """Batch after batch; rows that leave are dropped from theirs, and padding is cut to the longest row left."""
     for entry in batches:
         group: Group | None = walk.enter(entry)
-        while group is not None:
+        while group is not None and len(group) > 1:
             departure, group = walk.onward(group)
             if departure is not None:
                 yield departure
+        if group is not None:
+            yield walk.alone(group)
 
 
 def pooled(walk: Walk, batches: Iterable[Entry], size: int) -> Iterator[Departure]:

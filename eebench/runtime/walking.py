@@ -104,6 +104,22 @@ class Walk:
         with computing(group.state.hidden.device, self.precision):
             return self._onward(group)
 
+    def alone(self, group: Group) -> Departure:
+        """A group of one row to its exit: nothing is ever dropped from it, so nothing is rebuilt on the way."""
+        with computing(group.state.hidden.device, self.precision):
+            state, executed, gram = group.state, group.executed, group.gram
+            for layer in range(group.layer + 1, self.model.depth):
+                state = self.model.advance(layer, state)
+                executed = counted(executed, state)
+                if layer not in self.exits:
+                    continue
+                signals, gram = self.model.observe(layer, state, self.rule.needs, gram)
+                criterion = judge(self.rule, layer, signals, group.memory)
+                if self.rule.leaves(criterion, self.threshold).item():
+                    logits = self.model.classify(layer, state) if signals.logits is None else signals.logits
+                    return self._departure(group.places, layer, logits, executed)
+            return self._last(group, state, executed)
+
     def _onward(self, group: Group) -> tuple[Departure | None, Group | None]:
         state, executed = group.state, group.executed
         for layer in range(group.layer + 1, self.model.depth):
@@ -111,11 +127,15 @@ class Walk:
             executed = counted(executed, state)
             if layer in self.exits:
                 return self._decide(group, layer, state, executed)
+        return self._last(group, state, executed), None
+
+    def _last(self, group: Group, state: State, executed: Tensor | None) -> Departure:
+        """The departure of rows that stand before the last layer."""
         depth = self.model.depth
         state = self.model.advance(depth, state)
         logits = self.model.classify(depth, state)
         departure = self._departure(group.places, depth, logits, counted(executed, state))
-        return replace(departure, ran=state.executed), None
+        return replace(departure, ran=state.executed)
 
     def _decide(
         self, group: Group, layer: int, state: State, executed: Tensor | None

@@ -35,9 +35,10 @@ class GradientAlignment:
         distil = torch.autograd.grad(terms["kd"], tensors, allow_unused=True)
         used = [index for index, gradient in enumerate(task) if gradient is not None]
         gradients = [task[index] for index in used]
-        groups = group_numbers([names[index] for index in used], self.scope).to(gradients[0].device)
+        numbers = group_numbers([names[index] for index in used], self.scope)
+        count, groups = int(numbers.max()) + 1, numbers.to(gradients[0].device)
         dots, squares = inner_products(gradients, [distil[index] for index in used]), squared_norms(gradients)
-        c = projections(dots, squares, groups)
+        c = projections(dots, squares, groups, count)
         factors = self.scales(c)
         scale = factors[groups]
         torch._foreach_mul_(gradients, list(scale.unbind()))
@@ -89,10 +90,11 @@ def squared_norms(gradients: Sequence[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_norm(list(gradients))).float().square()
 
 
-def projections(dots: Tensor, squares: Tensor, groups: Tensor) -> Tensor:
-    """c = <g_K, g_C> / |g_C|^2 of each group, fp32 [G], from both of each parameter; 0 where |g_C|^2 < 1e-24."""
-    # Counting groups would wait for a CUDA device; empty groups at the end harm nobody.
-    count = int(groups.max()) + 1 if groups.device.type == "cpu" else len(groups)
+def projections(dots: Tensor, squares: Tensor, groups: Tensor, count: int) -> Tensor:
+    """c = <g_K, g_C> / |g_C|^2 of each of `count` groups, fp32 [G], from both of each parameter.
+
+    0 where |g_C|^2 < 1e-24. Counting the groups here would wait for a CUDA device.
+    """
     along = torch.zeros(count, device=groups.device).index_add_(0, groups, dots)
     length = torch.zeros(count, device=groups.device).index_add_(0, groups, squares)
     return torch.where(length < 1e-24, torch.zeros_like(along), along / length.clamp_min(1e-24))

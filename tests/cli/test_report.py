@@ -75,7 +75,9 @@ class TestResultsFolders:
             results_folders(results, "tinny")
 
     def test_no_results_at_all(self, tmp_path: Path):
-        with pytest.raises(UserError, match=r"no results in .*; `eebench sweep --suite smoke` makes some"):
+        with pytest.raises(
+            UserError, match=r"no results in .*; `eebench sweep --suite quickstart` makes some"
+        ):
             results_folders(tmp_path / "nowhere", None)
 
     def test_a_path_is_not_a_suite(self, results: Path):
@@ -98,7 +100,7 @@ def test_a_layout_replaces_the_sections(app: typer.Typer, results: Path):
 
 
 def test_an_unknown_layout_writes_nothing(app: typer.Typer, results: Path):
-    outcome = CliRunner().invoke(app, ["--results", str(results), "--layout", "gamel"])
+    outcome = CliRunner().invoke(app, ["--suite", "tiny", "--results", str(results), "--layout", "gamel"])
     assert isinstance(outcome.exception, UserError) and "did you mean 'gaml'?" in str(outcome.exception)
     assert not (results / "tiny" / "README.md").exists()
 

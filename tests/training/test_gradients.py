@@ -54,7 +54,9 @@ def test_global_scope_is_a_scalar_times_the_task_gradient_and_per_tensor_is_not(
 
 
 def c_of(task, distil, groups):
-    return projections(inner_products(task, distil), squared_norms(task), torch.tensor(groups)).tolist()
+    return projections(
+        inner_products(task, distil), squared_norms(task), torch.tensor(groups), max(groups) + 1
+    ).tolist()
 
 
 def test_a_vanishing_task_gradient_projects_to_nothing():

@@ -44,12 +44,18 @@ def _places(
     twice = []
     for label in labels:
         value = ground.option(label, task, section.option)
-        # A list has no place among the keys; its text has.
-        key = (value if isinstance(value, str | int | float) else json.dumps(value), ground.heading(label))
+        key = (_key(value), ground.heading(label))
         if key in places:
             twice.append(label)
         places.setdefault(key, label)
     return places, twice
+
+
+def _key(value: Any) -> str | int | float:
+    """A value as a key: what the method decides for itself has a word, a list its text."""
+    if value is None:
+        return "default"
+    return value if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def _order(value: Any) -> tuple[bool, float, str]:

@@ -12,8 +12,10 @@ from eebench.sections import TrainingStepsSection
 
 ITEM = "steps until early stopping"
 MEANING = (
-    "Steps until training stopped, the epochs that brought no gain any more included, over all stages of a method; "
-    "mean over seeds. Patience is how many such epochs it waits for; a method without it trains for all its epochs. "
+    "Steps until training stopped, the epochs that brought no gain any more included, over all stages of a "
+    "method's own run, not those of a fine-tuned model that it starts from; "
+    "mean over seeds. Patience is how many such epochs it waits for; a method "
+    "without it trains for all its epochs. "
     "Steps say little about time: gradient alignment, for one, goes backwards twice in each."
 )
 

@@ -31,7 +31,7 @@ def test_methods_of_other_names_have_columns_of_their_own(ground, section):
     asked = section(kind="sensitivity", option="patience", methods=["pabee", "gaml", "finetune"])
     _, text = sensitivity(asked, ground)
     assert text.splitlines()[0].count("mean over exits") == 3
-    assert rows(text)[0][:4] == ["2", "35.0 ± 1.0", "1.90x", "30.0 ± 1.4"] and rows(text)[1][0] == "null"
+    assert rows(text)[0][:4] == ["2", "35.0 ± 1.0", "1.90x", "30.0 ± 1.4"] and rows(text)[1][0] == "default"
 
 
 def test_without_results(ground, section):
