@@ -30,7 +30,7 @@ from eebench.store import Store
 from eebench.text_rows import TextSource, rows_of
 from eebench.toy import BAD, GOOD, PLAIN
 
-MOST_GROWTH = 0.3
+MOST_GROWTH = 0.05
 """Gigabytes that the last nine tenths of the lines may add to the peak of the first tenth."""
 
 
@@ -65,7 +65,7 @@ def stream(
     source, target = paths
     start = time.perf_counter()
     with TextSource(str(source)).rows() as rows, target.open("w", encoding="utf-8", newline="") as out:
-        tally = write_answers(predictor.stream(rows, choice, how), out, "csv", how.batch_size)
+        tally = write_answers(predictor.stream(rows, choice, how), out, "csv")
     return tally.answered, time.perf_counter() - start
 
 

@@ -16,7 +16,17 @@ from eebench.predict import Prediction
 
 STDOUT = "-"
 FORMATS = ("csv", "jsonl")
-COLUMNS = ("row", "label", "confidence", "exit_layer", "executed_layers", "mflops", "truncated", "error")
+COLUMNS = (
+    "row",
+    "label",
+    "confidence",
+    "exit_layer",
+    "executed_layers",
+    "mflops",
+    "truncated",
+    "replaced",
+    "error",
+)
 
 
 def cells(answer: Prediction) -> dict[str, object]:
@@ -26,7 +36,7 @@ def cells(answer: Prediction) -> dict[str, object]:
         "confidence": None if answer.confidence is None else round(answer.confidence, 6),
         "exit_layer": answer.exit_layer, "executed_layers": answer.executed_layers,
         "mflops": None if answer.mflops is None else round(answer.mflops, 3),
-        "truncated": answer.truncated, "error": answer.error,
+        "truncated": answer.truncated, "replaced": answer.replaced, "error": answer.error,
     }  # fmt: skip
 
 
@@ -75,27 +85,21 @@ def output_stream(path: str) -> Iterator[TextIO]:
 
 
 def write_answers(
-    answers: Iterable[Prediction], stream: TextIO, form: str, rows_per_flush: int,
-    on_rows: Callable[[int], None] = lambda rows: None,
-) -> Tally:  # fmt: skip
-    """Writes all answers in order, and to the disk every `rows_per_flush` rows, the rows before an error as well.
-
-    StorageError when the disk is full.
-    """
-    tally, unwritten = Tally(), 0
+    answers: Iterable[Prediction],
+    stream: TextIO,
+    form: str,
+    on_row: Callable[[], None] = lambda: None,
+) -> Tally:
+    """Writes all answers in order, each one to the disk as soon as it is known; StorageError when that is full."""
+    tally = Tally()
     try:
         write = row_writer(stream, form)
-        try:
-            for answer in answers:
-                write(answer)
-                tally.add(answer)
-                unwritten += 1
-                if unwritten == rows_per_flush:
-                    stream.flush()
-                    on_rows(unwritten)
-                    unwritten = 0
-        finally:
+        for answer in answers:
+            write(answer)
             stream.flush()
+            tally.add(answer)
+            on_row()
+        stream.flush()
     except BrokenPipeError:
         raise  # the reader has seen enough
     except OSError as error:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
@@ -167,7 +167,8 @@ class Desk:
 class Server:
     """Answers requests with one model under one setting; `pooled` joins rows that stand at the same depth.
 
-    In the pool a full group goes first, then a batch that is due, and when the machine would be idle whatever waits.
+    In the pool a full group goes first, or one that has waited `longest_wait_seconds` at its depth, then a batch
+    that is due, and when the machine would be idle whatever waits.
     Without it, the full model's way, a batch runs to its end before the next begins.
     """
 
@@ -212,7 +213,7 @@ class Serving:
 
     def __init__(self, server: Server, requests: Sequence[tuple[str, ...]], desk: Desk) -> None:
         self.server, self.requests, self.desk = server, requests, desk
-        self.pool, self.batches = Pool(server.walk, desk.load.batch_size), 0
+        self.pool = Pool(server.walk, desk.load.batch_size, desk.load.longest_wait_seconds)
         self.answered = np.zeros(len(requests))
         self.layers = np.zeros(len(requests), dtype=np.int64)
 
@@ -227,13 +228,12 @@ class Serving:
 
     def _next(self) -> Group | None:
         """What goes on now, None when there is nothing but waiting."""
-        due = self.pool.due(self.batches)
+        due = self.pool.due(time.perf_counter())
         if due is not None:
             return due
         numbers = self.desk.batch()
         if numbers:
-            self.batches += 1
-            return self.server.walk.enter(self.server.entry(numbers, self.requests), self.batches)
+            return self.server.walk.enter(self.server.entry(numbers, self.requests))
         return self.pool.shallowest()
 
     def _advance(self, group: Group) -> None:
@@ -245,5 +245,5 @@ class Serving:
                 self.answered[departure.places] = clock(self.server.device)
                 self.layers[departure.places] = ran
             if rest is not None and self.server.pooled:
-                self.pool.put(rest)
+                self.pool.put(replace(rest, since=time.perf_counter()))
                 return

@@ -135,8 +135,10 @@ class Predictor:
 
         Example: ``predictor.predict(["a text"], rule="entropy", setting="S=0.1")[0].label``.
         """
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts, not a text; write predict([text]).")
         choice = self.choose(Asked(rule, setting, speedup))
-        return list(self.stream(rows_of(texts), choice, how or Execution(device=self.device)))
+        return list(self.stream(self._checked(rows_of(texts)), choice, how or Execution(device=self.device)))
 
     def stream(self, rows: Iterable[TextRow], choice: Choice, how: Execution) -> Iterator[Prediction]:
         """Answers in the order of `rows`, as they are found; memory is bounded whatever the length of the stream."""
@@ -203,18 +205,18 @@ class Predictor:
             return None
         return Measured.of(self.job, trace, Accounting(convention(DEFAULT_CONVENTION), None))
 
-    def encode(self, texts: Texts) -> Encoded:
-        """Texts as the run was trained on them."""
+    def encode(self, texts: Texts, max_length: int | None = None) -> Encoded:
+        """Texts as the run was trained on them, cut to `max_length` tokens or as many as the model reads."""
         if self.job.task.html_breaks:
             texts = [tuple(HTML_BREAKS.sub(" ", text).strip() for text in row) for row in texts]
-        return self._tokenizer.encode(texts, self.max_length)
+        return self._tokenizer.encode(texts, max_length or self.max_length)
 
     def cut_short(self, texts: Texts, lengths: np.ndarray) -> np.ndarray:
         """Which texts have more tokens than the model reads, bool [N]; `lengths` are their tokens as read."""
         cut = np.zeros(len(texts), dtype=bool)
         full = np.flatnonzero(lengths >= self.max_length)
         if len(full):
-            more = self._tokenizer.encode([texts[row] for row in full.tolist()], self.max_length + 1)
+            more = self.encode([texts[row] for row in full.tolist()], self.max_length + 1)
             cut[full] = more.lengths > self.max_length
         return cut
 
@@ -228,6 +230,17 @@ class Predictor:
             f"task {self.job.task.name} has {names}, the input {per_row} text a row; "
             f"name {len(columns)} column{'s' if len(columns) > 1 else ''} of a csv or tsv with --text."
         )
+
+    def _checked(self, rows: Iterable[TextRow]) -> Iterator[TextRow]:
+        """The rows; UserError at one that has not as many texts as the task."""
+        columns = self.job.task.text_columns
+        for row in rows:
+            if columns and len(row.texts) != len(columns):
+                raise UserError(
+                    f"text {row.number} has {len(row.texts)} parts, task {self.job.task.name} has "
+                    f"{' and '.join(columns)}; write {'a pair (first, second)' if columns[1:] else 'a string'}."
+                )
+            yield row
 
     def label(self, logits: torch.Tensor) -> tuple[str, float | None]:
         """The answer of one text from its logits [C], and the probability of its class."""

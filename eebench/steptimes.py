@@ -36,5 +36,10 @@ class StepTime:
         """What is measured at once: task, backbone and device."""
         return self.task, self.backbone, self.device
 
+    @property
+    def subject(self) -> tuple[str, int]:
+        """What a part of a measurement replaces: the rows of a method at a batch size."""
+        return self.method, self.batch_size
+
 
 STEP_TIMES = TimingFile("steptime.csv", StepTime, "steptime")

@@ -18,6 +18,10 @@ LONGEST_FIELD = 1 << 24
 """Characters of one csv field: a quote that is never closed must not read the rest of the file into memory."""
 
 
+Record = list[str] | csv.Error
+"""The fields of a record, or why it cannot be read."""
+
+
 @dataclass(frozen=True)
 class TextRow:
     """One row of the input, the `number`-th (from 1); `error` says why it has no texts that can be answered.
@@ -68,31 +72,23 @@ class TextSource:
 
     def _table(self, lines: Lines) -> Iterator[TextRow]:
         tabs = Path(self.path).suffix == ".tsv"
-        records = tab_separated(lines) if tabs else self._comma_separated(lines)
+        records = tab_separated(lines) if tabs else comma_separated(lines)
         header = next(records, [])
+        if isinstance(header, csv.Error):
+            raise DataError(f"{self.path}:1: {header}; check the quotes of the header.")
         lines.noticed()
         places = [find_column(header, [name], f"{self.path}:1") for name in self.columns]
         return table_rows(records, places, len(header), lines)
 
-    def _comma_separated(self, lines: Lines) -> Iterator[list[str]]:
-        reader = csv.reader(lines)
-        before = csv.field_size_limit(LONGEST_FIELD)
-        try:
-            yield from (fields for fields in reader if fields)
-        except csv.Error as error:
-            raise DataError(
-                f"{self.path}:{reader.line_num}: {error}; check the quotes before this line."
-            ) from error
-        finally:
-            csv.field_size_limit(before)
-
 
 def table_rows(
-    records: Iterator[list[str]], places: Sequence[int], width: int, lines: Lines
+    records: Iterator[Record], places: Sequence[int], width: int, lines: Lines
 ) -> Iterator[TextRow]:
     """The records of a table behind its header of `width` fields; texts stand at `places`."""
     for number, fields in enumerate(records, start=1):
-        if len(fields) == width:
+        if isinstance(fields, csv.Error):
+            yield TextRow(number, (), str(fields), lines.noticed())
+        elif len(fields) == width:
             yield text_row(number, tuple(fields[place] for place in places), lines.noticed())
         else:
             problem = f"{len(fields)} fields, expected {width} as in the header"
@@ -119,7 +115,26 @@ def rows_of(texts: Iterable[str | Sequence[str]]) -> Iterator[TextRow]:
         yield text_row(number, (text,) if isinstance(text, str) else tuple(text), False)
 
 
-def tab_separated(lines: Iterable[str]) -> Iterator[list[str]]:
+def comma_separated(lines: Iterable[str]) -> Iterator[Record]:
+    """Fields of every record that is not empty; behind one that cannot be read, reading goes on at the next line."""
+    reader = csv.reader(lines, strict=True)
+    while True:
+        first = reader.line_num + 1
+        # The limit belongs to the whole process: it is ours only while a record is read.
+        before = csv.field_size_limit(LONGEST_FIELD)
+        try:
+            record: Record | None = next(reader, None)
+        except csv.Error as error:
+            record = csv.Error(f"lines {first} to {reader.line_num}: {error}; check the quotes")
+        finally:
+            csv.field_size_limit(before)
+        if record is None:
+            return
+        if record:
+            yield record
+
+
+def tab_separated(lines: Iterable[str]) -> Iterator[Record]:
     """Fields of every line that is not empty; quotes mean nothing."""
     stripped = (line.rstrip("\r\n") for line in lines)
     return (line.split("\t") for line in stripped if line)

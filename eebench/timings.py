@@ -21,8 +21,8 @@ class Timing(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def method(self) -> str:
-        """What was measured."""
+    def subject(self) -> tuple[str, int]:
+        """What a part of a measurement replaces: the rows of a method at a batch size."""
         ...
 
     @property
@@ -92,5 +92,8 @@ class TimingFile(Generic[Row]):
 
 def merged(old: Sequence[Row], new: Sequence[Row], whole: bool) -> list[Row]:
     """`old` with what was measured anew in place of it; `whole` says that `new` is all there is of its places."""
-    replaced = {(row.place, "" if whole else row.method) for row in new}
-    return [*(row for row in old if (row.place, "" if whole else row.method) not in replaced), *new]
+    if whole:
+        places = {row.place for row in new}
+        return [*(row for row in old if row.place not in places), *new]
+    replaced = {(row.place, row.subject) for row in new}
+    return [*(row for row in old if (row.place, row.subject) not in replaced), *new]

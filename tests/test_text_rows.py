@@ -79,18 +79,16 @@ def test_mistakes(read, tmp_path):
         read(b"a,b\n1,2\n", "a.csv", "text")
 
 
-def test_an_open_quote_ends_with_its_line_after_the_rows_before_it(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b'text\ngood\n"never closed\n' + b"x" * (1 << 24) + b"\n")
-    found = []
-    with (
-        pytest.raises(DataError, match=r"a\.csv:\d+: field larger than field limit .*; check the quotes"),
-        TextSource(str(path), ("text",)).rows() as rows,
-    ):
-        found.extend(row.texts for row in rows)
-    path.write_bytes(b'text\ngood\n"never closed\n')
-    with TextSource(str(path), ("text",)).rows() as rows:
-        assert texts(rows) == [("good",), ("never closed",)]
+def test_an_open_quote_costs_the_rows_it_swallows_and_no_others(read):
+    content = b'text\ngood\n"never closed\n' + b"x" * (1 << 24) + b"\nafter\n"
+    rows = read(content, "a.csv", "text")
+    assert texts(rows) == [("good",), (), ("after",)]
+    assert rows[1].error.startswith("lines 3 to 4: field larger than field limit")
+    rows = read(b'text\ngood\n"never closed\nmore\n', "a.csv", "text")
+    assert texts(rows) == [("good",), ()]
+    assert rows[1].error == "lines 3 to 4: unexpected end of data; check the quotes"
+    with pytest.raises(DataError, match=r"a\.csv:1: lines 1 to 1: unexpected end of data"):
+        read(b'"text', "a.csv", "text")
 
 
 def test_rows_are_read_as_they_are_asked_for():

@@ -53,7 +53,7 @@ def check(
 def _subject(name: str, assignments: list[str], backbone: str | None, runs: Path, folder: Path) -> Subject:
     """The method trained on the toy task, or the run; UnknownName for neither."""
     from eebench.conformance import run_subject, toy_subject
-    from eebench.errors import UnknownName
+    from eebench.errors import UnknownName, UserError, closest
     from eebench.methods.catalogue import methods
     from eebench.options import parse_assignments
     from eebench.trained import find_run, open_run
@@ -63,4 +63,9 @@ def _subject(name: str, assignments: list[str], backbone: str | None, runs: Path
         return toy_subject(known[name], given, folder)
     if not runs.is_dir() and not Path(name).is_dir():
         raise UnknownName("method", name, known)
-    return run_subject(open_run(find_run(name, runs), backbone, given))
+    try:
+        directory = find_run(name, runs)
+    except UserError as error:
+        near = closest(name, known)
+        raise UserError(f"{error}  Or did you mean the method '{near}'?") if near else error from None
+    return run_subject(open_run(directory, backbone, given))

@@ -47,7 +47,7 @@ def latency(
 ) -> None:
     """Measure the time of trained models that leave early, in turns with the full model, batched alike.
 
-    With --only the other methods' rows of latency.csv stay as they are. Runs must have been trained.
+    With --only method=... the rows of other methods and batch sizes stay in latency.csv. Runs must have been trained.
 
     Examples:
 
@@ -76,16 +76,24 @@ def latency(
     store, folder = Executor(Store(runs), place), results / loaded.name
     known = LATENCY.read(folder)
     places = trained_places(wanted, Planner(data_dir, auto_precision(place)), store)
-    found = measured(places, protocol, loaded.cost, store)
-    path = LATENCY.write(folder, merged(known, found, "method" not in wanted.only))
+    whole = "method" not in wanted.only
+    found = measured(places, protocol, loaded.cost, store, [] if whole else known)
+    path = LATENCY.write(folder, merged(known, found, whole))
     show(found)
     typer.echo(f"\nwrote {path}; `eebench report --suite {loaded.name}` shows it.")
 
 
 def measured(
-    places: Sequence[Place], protocol: Protocol, cost: CostEntry, store: Executor
+    places: Sequence[Place],
+    protocol: Protocol,
+    cost: CostEntry,
+    store: Executor,
+    kept: Sequence[LatencyRow],
 ) -> list[LatencyRow]:
-    """The rows of all places, FLOPs counted at real length whatever length the suite charges."""
+    """The rows of all places, FLOPs counted at real length whatever length the suite charges.
+
+    Before anything runs, UserError when rows that are `kept` were measured otherwise.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -93,15 +101,18 @@ def measured(
     from eebench.sweep import Accounting
 
     accounting = Accounting(Accounting.of(cost).convention, None)
+    benches = [Bench(store, place.reference, accounting, protocol) for place in places]
+    for bench in benches:
+        bench.check_alike(kept)
     found: list[LatencyRow] = []
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for place in places:
+        for place, bench in zip(places, benches, strict=True):
             job = place.reference
             line = bar.add_task(f"{job.task.name}, {job.backbone}", total=None)
             found += measure_latency(
                 place.candidates,
-                Bench(store, job, accounting, protocol),
+                bench,
                 lambda done, total, line=line: bar.update(line, completed=done, total=total),  # type: ignore[misc]
             )
     return found

@@ -46,6 +46,12 @@ def load(
     seed: Annotated[int, typer.Option(help="Of arrival times and texts.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     data_dir: DataDir = None,
+    full: Annotated[
+        str | None,
+        typer.Option(
+            help="The run that is the full model, e.g. of finetune; default: RUN itself, all layers."
+        ),
+    ] = None,
     backbone: BackboneName = None,
     device: Device = "auto",
     runs: Runs = RUNS,
@@ -56,7 +62,7 @@ def load(
 
     Examples:
 
-        eebench load joint-rotten_tomatoes --rate 50
+        eebench load joint-rotten_tomatoes --rate 50 --full finetune-rotten_tomatoes
 
         eebench load 1ab9eae5 --rate 200 --input reviews.txt --rule entropy --setting S=0.1 --max-wait-ms 5
     """
@@ -66,14 +72,29 @@ def load(
     wanted = Load(rate, requests, batch_size, max_wait_ms / 1e3, seed)
     predictor = open_predictor(run, backbone, assignments, device, runs)
     texts = _texts(predictor, source, tuple(text or ()), data_dir)
+    reference = _reference(predictor, full, device, runs)
     fast = chosen(predictor, asked(rule, setting, speedup if setting or speedup else "2x"))
-    full = predictor.choose(asked(None, None, None))
+    every = reference.choose(asked(None, None, None))
     served = {
-        name: serve_load(predictor, texts, wanted, choice, pooled=choice is fast)
-        for name, choice in ((f"full model ({full.text})", full), (f"leaving early ({fast.text})", fast))
+        f"full model ({full or every.text})": serve_load(reference, texts, wanted, every, pooled=False),
+        f"leaving early ({fast.text})": serve_load(predictor, texts, wanted, fast, pooled=True),
     }
     place = device_name(predictor.device)
     (_show_json if as_json else _show)(served, wanted, place)
+
+
+def _reference(predictor: Predictor, full: str | None, device: str, runs: Path) -> Predictor:
+    """The full model; UserError for a run of another task."""
+    from eebench.errors import UserError
+
+    if full is None:
+        return predictor
+    found = open_predictor(full, None, None, device, runs)
+    if found.job.task.name != predictor.job.task.name:
+        raise UserError(
+            f"--full {full} answers {found.job.task.name}, the run {predictor.job.task.name}; name a run of that task."
+        )
+    return found
 
 
 def _texts(
@@ -123,7 +144,7 @@ def _show(served: dict[str, Served], wanted: Load, place: str) -> None:
 
     typer.echo(
         f"{wanted.requests:,} requests at {wanted.rate:g}/s, batches of up to {wanted.batch_size}, waiting at most "
-        f"{1e3 * wanted.longest_wait_seconds:g} ms for company; {place}, {_threads()} threads\n"
+        f"{1e3 * wanted.longest_wait_seconds:g} ms for company, at each exit as well; {place}, {_threads()} threads\n"
     )
     print_table(
         [

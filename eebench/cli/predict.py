@@ -88,7 +88,7 @@ def predict(
         line = bar.add_task("rows", total=None)
         answers = predictor.stream(rows, choice, how)
         try:
-            tally = write_answers(answers, stream, form, batch_size, lambda count: bar.advance(line, count))
+            tally = write_answers(answers, stream, form, lambda: bar.advance(line))
         except KeyboardInterrupt:
             from eebench.cli import INTERRUPTED, Interrupted
 

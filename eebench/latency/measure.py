@@ -18,7 +18,7 @@ from eebench.engine.turns import device_name
 from eebench.errors import UserError
 from eebench.latency.choosing import TARGET, Chosen, at_setting, at_speedup
 from eebench.latency.passes import Measurand, Timed, full_forward, in_turns
-from eebench.latency.table import FULL, LatencyRow
+from eebench.latency.table import FULL, LatencyRow, conditions
 from eebench.model import MultiExitModel
 from eebench.plan import Job
 from eebench.replay import require
@@ -105,6 +105,22 @@ class Bench:
         total = len(self.reference.data.splits[SPLIT].texts)
         count = min(total, self.protocol.samples or total)
         return np.linspace(0, total - 1, count).round().astype(np.int64)
+
+    @property
+    def conditions(self) -> str:
+        """Under what is measured, as rows have it."""
+        return conditions(len(self.rows), torch.get_num_threads(), self.protocol.precision)
+
+    def check_alike(self, known: Sequence[LatencyRow]) -> None:
+        """UserError when rows that are measured here already, and will stay, were measured otherwise."""
+        place = self.reference.task.name, self.reference.backbone, device_name(self.executor.device)
+        other = next((row for row in known if row.place == place and row.conditions != self.conditions), None)
+        if other is not None:
+            raise UserError(
+                f"latency.csv has {other.title} on {other.task} with {other.conditions}; this is {self.conditions}: "
+                "times in one table are measured alike.  Use those, or measure all methods again without "
+                "--only method=..."
+            )
 
     def encoded(self) -> Encoded:
         """Those samples, tokenised."""

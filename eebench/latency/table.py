@@ -63,12 +63,27 @@ class LatencyRow:
         return self.task, self.backbone, self.device
 
     @property
+    def subject(self) -> tuple[str, int]:
+        """What a part of a measurement replaces: the rows of a method at a batch size."""
+        return self.method, self.batch_size
+
+    @property
+    def conditions(self) -> str:
+        """Under what it is measured: times of one place compare when these are alike."""
+        return conditions(self.samples, self.threads, self.precision)
+
+    @property
     def title(self) -> str:
         """What a sentence calls it."""
         return f"{self.method}, {self.rule} {self.setting}, {self.executor}, batches of {self.batch_size}"
 
 
 LATENCY = TimingFile("latency.csv", LatencyRow, "latency", PLACES)
+
+
+def conditions(samples: int, threads: int, precision: str) -> str:
+    """Under what something is measured, in words."""
+    return f"samples {samples}, threads {threads}, precision {precision}"
 
 
 def slower_than_full(rows: Sequence[LatencyRow]) -> Iterator[str]:

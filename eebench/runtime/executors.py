@@ -37,7 +37,7 @@ def pooled(walk: Walk, batches: Iterable[Entry], size: int) -> Iterator[Departur
     Groups of `size` to 2 `size` - 1 rows go on, the deepest first. What waits is bounded: fewer than `size` rows per
     exit and length class, none for longer than `LONGEST_WAIT` batches.
     """
-    pool = Pool(walk, size)
+    pool = Pool(walk, size, LONGEST_WAIT)
     for number, entry in enumerate(batches):
         group: Group | None = walk.enter(entry, number)
         while group is not None:
@@ -56,22 +56,25 @@ def pooled(walk: Walk, batches: Iterable[Entry], size: int) -> Iterator[Departur
 
 
 class Pool:
-    """Groups that wait, by their layer and length class."""
+    """Groups that wait, by their layer and length class; none for longer than `longest_wait`.
 
-    def __init__(self, walk: Walk, size: int) -> None:
-        self.walk, self.size = walk, size
+    Time is what its groups are dated in: batches that entered, or seconds.
+    """
+
+    def __init__(self, walk: Walk, size: int, longest_wait: float) -> None:
+        self.walk, self.size, self.longest_wait = walk, size, longest_wait
         self._waiting: dict[tuple[int, int], list[Group]] = {}
 
     def put(self, group: Group) -> None:
         """Lets a group wait."""
         self._waiting.setdefault((group.layer, length_class(group.width)), []).append(group)
 
-    def due(self, number: int) -> Group | None:
-        """The deepest group that is full, or has waited long enough when batch `number` was the last to enter."""
+    def due(self, now: float) -> Group | None:
+        """The deepest group that is full, or has waited long enough by `now`."""
         for key in sorted(self._waiting, reverse=True):
             groups = self._waiting[key]
             full = sum(map(len, groups)) >= self.size
-            if full or number - min(group.since for group in groups) >= LONGEST_WAIT:
+            if full or now - min(group.since for group in groups) >= self.longest_wait:
                 return self.walk.join(self._waiting.pop(key))
         return None
 

@@ -40,7 +40,7 @@ class Group:
 
     `places`, `lengths` int64 [n] on the host; `state` behind `layer` (0: the embedding), the rule's `memory` and
     what the next exit is compared with (`gram`); `executed` int64 [n], layers that ran for each row, None in models
-    that skip none. `since` is the number of the batch that its longest waiting row came with.
+    that skip none. `since` is when its longest waiting row came: the number of its batch, or seconds.
     """
 
     places: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Group:
     memory: RuleState
     gram: Gram | None = None
     executed: Tensor | None = None
-    since: int = 0
+    since: float = 0
 
     def __len__(self) -> int:
         return len(self.places)
@@ -91,7 +91,7 @@ class Walk:
         # A skipped layer is a signal too, and the card alone knows of it.
         self._on_host = not rule.needs and model.gate_threshold is None
 
-    def enter(self, entry: Entry, since: int = 0) -> Group:
+    def enter(self, entry: Entry, since: float = 0) -> Group:
         """A batch behind the embedding."""
         with computing(entry.batch.mask.device, self.precision):
             state = self.model.embed(entry.batch)

@@ -59,24 +59,34 @@ def test_one_setting_of_one_method_leaves_the_other_rows(eebench, swept, rows):
         "entropy:S=0.5",
         "--executor",
         "compact",
-        "--precision",
-        "bf16",
     )
-    assert eebench("latency", *ONCE, "--samples", 10, *options).code == 0
+    assert eebench("latency", *ONCE, "--samples", 9, *options).code == 0
     after = rows()
     assert [row for row in after if row["method"] == "joint"] == [
         row for row in before if row["method"] == "joint"
     ]
-    (row,) = [row for row in after if row["method"] == "pabee"]
+    row, single = sorted(
+        (row for row in after if row["method"] == "pabee"), key=lambda row: row["batch_size"], reverse=True
+    )
+    assert single in before
     assert (row["setting"], row["executor"], row["batch_size"], row["samples"]) == (
         "S=0.5",
         "compact",
         "8",
-        "10",
+        "9",
     )
-    assert row["precision"] == "bf16"
-    assert eebench("latency", *ONCE, "--only", "method=pabee", "--rule", "max-prob").code == 0
+    assert len([row for row in after if row["method"] == "finetune"]) == 2
+    other = eebench("latency", *ONCE, "--only", "method=pabee", "--samples", 10, "--precision", "bf16")
+    assert other.code == 2 and other.out == "" and rows() == after
+    assert (
+        "on moods with samples 9, threads 1, precision fp32; this is samples 10, threads 1, precision bf16: times"
+        in other.err
+    )
+    again = ("--samples", 9, "--only", "method=pabee", "--rule", "max-prob")
+    assert eebench("latency", *ONCE, *again).code == 0
     assert {row["rule"] for row in rows() if row["method"] == "pabee"} == {"max-prob"}
+    assert eebench("latency", *ONCE, "--samples", 10, "--precision", "bf16").code == 0
+    assert {(row["samples"], row["precision"]) for row in rows()} == {("10", "bf16")}
 
 
 @pytest.mark.parametrize(

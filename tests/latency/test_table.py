@@ -61,6 +61,8 @@ def test_a_part_replaces_its_methods_and_the_whole_its_places():
     old = [FULL, FAST, SLOW, replace(FAST, task="mrpc"), replace(FAST, device="A Card")]
     again = replace(FAST, speedup_time=1.5)
     assert merged(old, [again], whole=False) == [FULL, *old[3:], again]
+    single = replace(again, batch_size=1)
+    assert merged(old, [single], whole=False) == [*old, single]
     assert merged(old, [again], whole=True) == [*old[3:], again]
 
 

@@ -79,19 +79,19 @@ def test_the_deepest_full_pool_goes_first_and_the_shallowest_at_the_end(model_of
     batch, *_ = entries(alike, 4, CPU)
     first = walk.onward(walk.enter(batch, 0))[1]
     second = walk.onward(walk.onward(walk.enter(batch, 1))[1])[1]
-    pool = Pool(walk, 4)
+    pool = Pool(walk, 4, 8)
     pool.put(first), pool.put(second)
     assert pool.due(1).layer == 2 and pool.due(1).layer == 1 and pool.due(1) is None
-    waiting = Pool(walk, 5)
+    waiting = Pool(walk, 5, 8)
     waiting.put(second), waiting.put(first)
-    assert waiting.due(LONGEST_WAIT - 1) is None
-    assert waiting.due(LONGEST_WAIT).layer == 1 and waiting.shallowest().layer == 2
+    assert waiting.due(7.5) is None
+    assert waiting.due(8).layer == 1 and waiting.shallowest().layer == 2
     assert waiting.shallowest() is None
 
 
 def test_rows_of_very_different_length_do_not_wait_together(model_of, encoded):
     walk = Walk(model_of("bert"), find_rule("patience"), 99.0)
-    pool = Pool(walk, 40)
+    pool = Pool(walk, 40, 8)
     for entry in entries(encoded, 20, CPU):
         pool.put(walk.enter(entry))
     widths = sorted({entry.lengths.max() for entry in entries(encoded, 20, CPU)})
