@@ -42,8 +42,11 @@ def pool(state: State, pooling: Pooling) -> Tensor:
     if pooling == "cls":
         return state.hidden[:, 0]
     # A matrix product instead of a masked sum: one pass over the hidden states, padding weighs zero.
-    weights = state.mask.to(state.hidden.dtype)
-    weights = weights / weights.sum(dim=1, keepdim=True)
+    if state.attention is None:  # nothing is padded; the operations saved count at batch 1
+        weights = state.hidden.new_full(state.mask.shape, 1.0 / state.mask.shape[1])
+    else:
+        weights = state.mask.to(state.hidden.dtype)
+        weights = weights / weights.sum(dim=1, keepdim=True)
     return torch.bmm(weights.unsqueeze(1), state.hidden).squeeze(1)
 
 
@@ -95,7 +98,9 @@ class ExitHead(nn.Module):
         return pooled if self.pooler is None else self.pooler(pooled)
 
     def forward(self, state: State) -> Tensor:
-        logits: Tensor = self.classifier(self.dropout(self.pooled(state)))
+        pooled = self.pooled(state)
+        # Asked here, because at batch 1 a dropout that does nothing takes as long as the classifier.
+        logits: Tensor = self.classifier(self.dropout(pooled) if self.training else pooled)
         return logits
 
 

@@ -124,10 +124,12 @@ class full_precision:  # noqa: N801
 
     def __enter__(self) -> None:
         self._before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
+        if self._before != "highest":
+            torch.set_float32_matmul_precision("highest")
 
     def __exit__(self, *_: object) -> None:
-        torch.set_float32_matmul_precision(self._before)
+        if self._before != "highest":
+            torch.set_float32_matmul_precision(self._before)
 
 
 def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -> None:

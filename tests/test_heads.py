@@ -8,13 +8,15 @@ from eebench.model import MultiExitModel
 
 
 def state(hidden, mask):
-    return State(torch.tensor(hidden), torch.tensor(mask), None)
+    seen = torch.tensor(mask)
+    return State(torch.tensor(hidden), seen, None if seen.all() else seen[:, None, None, :])
 
 
 def test_mean_pooling_ignores_padding():
     rows = state([[[1.0, 2.0], [3.0, 4.0], [99.0, 99.0]]], [[True, True, False]])
     assert pool(rows, "mean").tolist() == [[2.0, 3.0]]
     assert pool(rows, "cls").tolist() == [[1.0, 2.0]]
+    assert pool(state([[[1.0, 2.0], [3.0, 5.0]]], [[True, True]]), "mean").tolist() == [[2.0, 3.5]]
 
 
 # Parameters that one exit adds to BERT-base, two classes: the head table of the literature.

@@ -49,6 +49,15 @@ class Encoded:
         mask = torch.from_numpy(inside)
         return Batch(torch.from_numpy(ids), mask, torch.from_numpy(segments), padded=not bool(inside.all()))
 
+    def single(self, row: int) -> Batch:
+        """One row as a batch: no padding to find, so it takes a fraction of the time of `batch`."""
+        inside = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+        ids, segments = (
+            torch.from_numpy(tokens[inside].astype(np.int64)).unsqueeze(0)
+            for tokens in (self.ids, self.segments)
+        )
+        return Batch(ids, torch.ones(ids.shape, dtype=torch.bool), segments, padded=False)
+
 
 class Tokenizer(Protocol):
     """Turns texts (single sentences or pairs) into token ids."""

@@ -33,9 +33,11 @@ def entries(stream: Stream, size: int, device: torch.device) -> Iterator[Entry]:
 
     Every second window is sorted the other way round, so that neighbouring batches are alike everywhere.
     """
+    if size == 1:
+        yield from singles(stream, device)
+        return
     first = 0
-    rows_per_window = 1 if size == 1 else size * BATCHES_PER_WINDOW
-    for number, window in enumerate(windows(stream, rows_per_window)):
+    for number, window in enumerate(windows(stream, size * BATCHES_PER_WINDOW)):
         lengths = window.lengths
         order = np.argsort(-lengths if number % 2 == 0 else lengths, kind="stable")
         for start in range(0, len(order), size):
@@ -44,11 +46,27 @@ def entries(stream: Stream, size: int, device: torch.device) -> Iterator[Entry]:
         first += len(window)
 
 
+def singles(stream: Stream, device: torch.device) -> Iterator[Entry]:
+    """Every row on its own, in order."""
+    first = 0
+    for piece in pieces_of(stream):
+        places, lengths = np.arange(first, first + len(piece)), piece.lengths
+        for row in range(len(piece)):
+            here = slice(row, row + 1)
+            yield Entry(places[here], lengths[here], moved(piece.single(row), device))
+        first += len(piece)
+
+
+def pieces_of(stream: Stream) -> Iterable[Encoded]:
+    """The stream in the pieces it comes in."""
+    return [stream] if isinstance(stream, Encoded) else stream
+
+
 def windows(stream: Stream, rows: int) -> Iterator[Encoded]:
     """The stream in pieces of `rows` rows, the last one of fewer."""
     held: list[Encoded] = []
     missing = rows
-    for piece in [stream] if isinstance(stream, Encoded) else stream:
+    for piece in pieces_of(stream):
         start = 0
         while start < len(piece):
             taken = min(missing, len(piece) - start)

@@ -83,7 +83,7 @@ def test_the_default_head_is_tanh_of_a_linear_map_of_the_pooled_state():
     torch.manual_seed(0)
     backbone = bert(1)
     hidden, mask = torch.randn(2, 4, 24), torch.tensor([[True] * 4, [True, True, False, False]])
-    state = State(hidden, mask, None)
+    state = State(hidden, mask, mask[:, None, None, :])
     first = hidden[:, 0]
     mean = torch.stack([hidden[0].mean(dim=0), hidden[1, :2].mean(dim=0)])
     for pooling, expected in (("cls", first), ("mean", mean), (None, first)):

@@ -58,4 +58,15 @@ def test_single_rows_keep_their_order_and_are_not_waited_for(encoded):
 
     found = entries(stream(), 1, CPU)
     assert next(found).places.tolist() == [0] and read == [0]
-    assert [entry.places.tolist() for entry in found] == [[1], [2]]
+    assert [(entry.places.tolist(), entry.lengths.tolist()) for entry in found] == [
+        ([row], [encoded.lengths[row]]) for row in (1, 2)
+    ]
+
+
+def test_a_single_row_is_the_batch_of_that_row(encoded):
+    for row in (0, 7, 59):
+        single, batch = encoded.single(row), encoded.batch(np.array([row]))
+        assert single.padded is batch.padded is False
+        for name in ("input_ids", "mask", "segments"):
+            one, other = getattr(single, name), getattr(batch, name)
+            assert one.dtype == other.dtype and torch.equal(one, other)
