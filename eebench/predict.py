@@ -30,7 +30,7 @@ from eebench.rules.base import Rule, parse_setting
 from eebench.rules.budgeted import Budgeted
 from eebench.rules.catalogue import find_rule
 from eebench.runtime import Execution, Left, execute
-from eebench.stats import TOLERANCE
+from eebench.stats import SPEEDUP_TOLERANCE
 from eebench.sweep import Accounting, Measured, fitting, point_rows
 from eebench.tasks.rows import HTML_BREAKS
 from eebench.text_rows import TextRow, rows_of
@@ -184,7 +184,7 @@ class Predictor:
             Choice(rule, threshold, row["full_flops"] / row["flops"], row["score"])
             for threshold, row in zip(grid, rows, strict=True)
         ]
-        fast = [choice for choice in choices if (choice.speedup_flops or 0.0) >= wish - TOLERANCE]
+        fast = [choice for choice in choices if (choice.speedup_flops or 0.0) >= wish - SPEEDUP_TOLERANCE]
         if not fast:
             top = max(choices, key=lambda choice: choice.speedup_flops or 0.0)
             raise UserError(

@@ -9,8 +9,10 @@ from typing import Any
 import eebench
 from eebench.choices import MethodChoice
 from eebench.engine.local import Outcome
+from eebench.plan import Job
 from eebench.sections import dump_sections
 from eebench.suites import Suite
+from eebench.tasks.metrics import one_class_score
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "fvcore")
 
@@ -25,14 +27,20 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "cost": suite.cost.model_dump(mode="json"),
         "rules": {name: grid if grid is not None else "default" for name, grid in suite.rules.items()},
         "backbones": {job.backbone: job.spec.backbone for job in jobs},
-        "tasks": {
-            job.task.name: {"data": job.data.fingerprint, "metric": job.task.metric,
-                            "dev": len(job.data.splits["dev"].texts), "train": len(job.data.splits["train"].texts)}
-            for job in jobs
-        },
+        "tasks": {job.task.name: task_facts(job) for job in jobs},
         "methods": {choice.label: method_facts(choice) for choice in suite.choices},
         "versions": {"eebench": eebench.__version__, **{name: version(name) for name in LIBRARIES}},
         **({"sections": dump_sections(suite.sections)} if suite.sections else {}),
+    }  # fmt: skip
+
+
+def task_facts(job: Job) -> dict[str, Any]:
+    """A task's data and metric; `one_class` is the score on dev of always answering train's most frequent class."""
+    train, dev = job.data.splits["train"], job.data.splits["dev"]
+    floor = one_class_score(job.task.metric, train.labels, dev.labels)
+    return {
+        "data": job.data.fingerprint, "metric": job.task.metric, "dev": len(dev.texts), "train": len(train.texts),
+        **({} if floor is None else {"one_class": round(floor, 4)}),
     }  # fmt: skip
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-12
 """Slack of comparisons: in binary floating point 0.1 - 0.01 is larger than 0.09."""
+SPEEDUP_TOLERANCE = 0.005
+"""A speed-up that prints as 2.00x is one of 2x: half of its last digit."""
 
 
 def pareto_front(cost: ArrayLike, score: ArrayLike) -> NDArray[np.bool_]:
@@ -63,7 +65,7 @@ def fastest_within(speedup: ArrayLike, score: ArrayLike, full_score: float, drop
 def score_at_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) -> float | None:
     """The best score among points at least `target` times as fast as the full model; None if no point is.
 
-    Measured points only: nothing is interpolated between two settings.
+    Measured points only: nothing is interpolated between two settings. Speed-ups count as printed, to two decimals.
 
     Example: ``score_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8])`` is ``0.86``.
     """
@@ -77,7 +79,7 @@ def best_at_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) -
     Example: ``best_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8])`` is ``1``.
     """
     speedups, scores = _paired(speedup, score)
-    return _place_of_largest(scores, speedups >= target - TOLERANCE)
+    return _place_of_largest(scores, speedups >= target - SPEEDUP_TOLERANCE)
 
 
 def area_under_front(relative_cost: ArrayLike, score: ArrayLike) -> float:

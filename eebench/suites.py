@@ -461,6 +461,9 @@ class _Checker:
         name = self.file.cost.convention
         if name not in CONVENTIONS:
             self._note(UnknownName("convention", name, CONVENTIONS, f"{self.path}: cost"))
+        elif (unit := CONVENTIONS[name].unit) != "FLOP":
+            self.problems.append(f"{self.path}: cost: {name} counts {unit}s, results are in FLOPs and layers; "
+                                 f"choose {DEFAULT_CONVENTION}, linear_2mac or torch110_profiler.")  # fmt: skip
         return self.file.cost
 
 

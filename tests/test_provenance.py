@@ -20,7 +20,13 @@ def test_inputs_versions_and_settings(toy_suite):
     job = cells[0].job
     assert found["backbones"] == {"toy": job.spec.backbone} and len(job.spec.backbone) == 64
     assert found["tasks"] == {
-        "moods": {"data": job.data.fingerprint, "metric": "accuracy", "dev": 48, "train": 96}
+        "moods": {
+            "data": job.data.fingerprint,
+            "metric": "accuracy",
+            "dev": 48,
+            "train": 96,
+            "one_class": 0.5,
+        }
     }
     assert found["rules"] == {"budgeted": "default", "entropy": [0.0, 0.3, 0.6], "patience": "default"}
     assert found["seeds"] == [1, 2] and found["cost"] == {"convention": "full_2mac", "length": 128}

@@ -96,6 +96,8 @@ def test_suites_are_found_by_name_here_and_beside_the_package(tmp_path, monkeypa
          "unknown rule 'entropi' in s.yaml: rules; did you mean 'entropy'?"),
         (HEAD + "methods: [joint]\ncost: {convention: full_2mak}",
          "unknown convention 'full_2mak' in s.yaml: cost; did you mean 'full_2mac'?"),
+        (HEAD + "methods: [joint]\ncost: {convention: layers}",
+         "s.yaml: cost: layers counts layers, results are in FLOPs and layers; choose full_2mac, linear_2mac or"),
         (HEAD + "methods: [joint]\nseed: [1]", "unknown key 'seed' in s.yaml; did you mean 'seeds'?"),
         (HEAD + "methods: [joint]\n1: 2", "s.yaml: [1]: Keys should be strings"),
         (HEAD + "methods: [joint]\nseeds: [one]", "s.yaml: seeds[0]: Input should be a valid integer (got 'one')."),

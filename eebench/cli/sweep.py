@@ -69,6 +69,10 @@ def sweep(
     if not wanted:
         write(loaded, outcomes, executor, results / loaded.name)
         typer.echo(f"wrote {results / loaded.name}; `eebench report --suite {loaded.name}` draws it.")
+    else:
+        typer.echo(
+            f"made {len(outcomes)} cells; without --only, `eebench sweep --suite {suite}` writes results."
+        )
     finish(outcomes)
 
 

@@ -22,7 +22,8 @@ DEFINITIONS: tuple[str, ...] = (
     "papers do.",
     "**Cost convention**: what counts as a FLOP. `full_2mac` counts two per multiply-accumulate of every "
     "linear map, the attention products, and every exit, gate and rule step; `linear_2mac` linear maps only; "
-    "`layers` counts layers. `@128` charges every sample 128 tokens, `@real` its own length. Numbers under "
+    "`torch110_profiler`, COST-EFF's, linear maps and one per element of a sum. `@128` charges every sample "
+    "128 tokens, `@real` its own length. Numbers under "
     "different conventions must not be compared.",
     "**Operating point**: per task, the setting with the smallest FLOPs speed-up in 1.80x to 2.10x, else the "
     "one nearest to 2.00x. The choice looks at the speed-up and never at the score. The speed-up in the "
@@ -36,8 +37,8 @@ DEFINITIONS: tuple[str, ...] = (
     "trains a weak last exit has an easy target, so compare it with the fine-tuned backbone too.",
     "**Speed-up at -1 pt**: the largest FLOPs speed-up of a setting that scores at most one point (0.01) "
     "below full; a dash if no setting does.",
-    "**Score at 2x**: the best score of a setting at least twice as fast as the full model; a dash if none "
-    "is. Nothing is interpolated. Unlike the operating point, this is a best case, chosen by score.",
+    "**Score at 2x**: the best score of a setting at least twice as fast as the full model (2.00x as printed); a dash "
+    "if none is. Nothing is interpolated. Unlike the operating point, this is a best case, chosen by score.",
     "**Area**: the integral over the relative cost from 0 to 1 of the best score attainable at that cost or "
     "less, 0 where nothing is affordable; higher is better, and only curves of one task compare.",
 )

@@ -22,7 +22,9 @@ MEANING = (
     "saved in FLOPs is saved in time. Latency runs from a sample's batch being made to its answer. *sequential* runs "
     "one sample at a time, *compact* drops rows that leave from their batch, *pooled* fills batches up again with rows "
     "at the same depth. Scores are of the samples measured, not of the whole split; the range is from the fastest pass "
-    "to the slowest. A setting that was not named is the one with the best dev score at twice the speed or more. "
+    "to the slowest. One sample at a time, a layer's time grows more slowly than its tokens: where long texts leave "
+    "first, FLOPs save more than time does. A setting that was not named is the one with the best dev score at twice "
+    "the speed or more. "
     "Times belong to the device; the ratios say what carries over."
 )
 ALL_FASTER = (

@@ -16,7 +16,7 @@ from eebench.report.figures import Caption, front_svg, layers_svg
 from eebench.report.files import FigureFile, free_path
 from eebench.report.latency import latency_figures, latency_section
 from eebench.report.layouts import layout_sections
-from eebench.report.markdown import escape, plain, table
+from eebench.report.markdown import escape, percent, plain, table
 from eebench.report.published import WHY, published_tables
 from eebench.report.sections import Rendered, render_sections
 from eebench.report.selection import Shown, apart, default_points, distinguish, mapping, shown_methods
@@ -244,8 +244,18 @@ def _speedup_section(page: Page) -> Iterator[str]:
         yield f"### {backbone}, {split} ({convention})"
         held = _judges(page, str(key[0]), str(key[2]))
         yield tables.speedup_table(part, own, page.methods, held)
+        yield from _one_class(page, part)
         yield "The points behind that table:"
         yield tables.operating_points_table(part, page.methods, held)
+
+
+def _one_class(page: Page, points: pd.DataFrame) -> Iterator[str]:
+    """What no model at all would score on dev, as far as the provenance says it."""
+    known = mapping(page.results.provenance.get("tasks"))
+    scores = {task: mapping(known.get(task)).get("one_class") for task in dict.fromkeys(points["task"])}
+    texts = [f"{escape(task)} {percent(one)}" for task, one in scores.items() if isinstance(one, float)]
+    if texts and set(points["split"]) == {"dev"}:
+        yield f"Answering every sample with the most frequent class of train scores: {', '.join(texts)}."
 
 
 def _published_section(page: Page) -> Iterator[str]:

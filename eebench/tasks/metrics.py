@@ -55,6 +55,17 @@ def score(metric_name: str, labels: ArrayLike, predictions: ArrayLike) -> float:
     return metric.compute(truth, guess)
 
 
+def one_class_score(metric_name: str, train: ArrayLike, labels: ArrayLike) -> float | None:
+    """The score of answering `labels` [n] with the most frequent class of `train` [m]; None for a regression.
+
+    Example: ``one_class_score("accuracy", [1, 1, 0], [0, 1])`` is 0.5.
+    """
+    if find_metric(metric_name).regression:
+        return None
+    truth = np.asarray(labels)
+    return score(metric_name, truth, np.full_like(truth, np.bincount(np.asarray(train)).argmax()))
+
+
 def from_confusion(metric_name: str, confusion: Counts) -> Floats:
     """Scores [...] from confusion counts [..., C, C] int64 with axes (label, prediction); nan where empty.
 

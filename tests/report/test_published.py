@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pandas as pd
 
 from eebench.report.published import WHY, published_tables
@@ -27,7 +29,7 @@ def test_a_papers_number_stands_beside_ours():
     blocks = list(published_tables(points("deebert", "mrpc"), shown("deebert")))
     gaml = blocks[1]
     assert "GAML-BERT" in blocks[0]
-    assert "mrpc: GAML-BERT |   mrpc: ours |" in gaml
+    assert "mrpc: GAML-BERT |   their speed-up |   mrpc: ours |   our speed-up |" in gaml
     row = gaml.splitlines()[-1]
     assert "1.88x" in row and "85.8" in row and "86.1" in row and "2.00x" in row
 
@@ -64,3 +66,10 @@ def test_rows_of_the_pages_own_backbone_come_first():
     assert not any(
         "88.4" in block for block in published_tables(points("finetune", "sst2"), shown("finetune"))
     )
+
+
+def test_of_several_printed_settings_the_one_nearest_to_our_speed_up_is_shown():
+    # SmartBERT, Table 1, prints the cost of DeeBERT on SST-2 as 63, 50 and 34 % at S = 0.1, 0.3 and 0.5.
+    blocks = list(published_tables(points("deebert", "sst2", "accuracy"), shown("deebert")))
+    smart = next(text for name, text in pairwise(blocks) if "**SmartBERT**" in name)
+    assert "90.3 (S=0.3)" in smart and smart.count("2.00x") == 2

@@ -201,3 +201,9 @@ def test_a_layout_stands_in_place_of_the_suites_own_sections(tiny: Path):
     assert "--layout gaml`" in other and "## Table 4: training steps until early stopping" in other
     assert {file.path.name for file in update_report(tiny)} >= own
     assert (tiny / "README.md").read_text(encoding="utf-8") == page
+
+
+def test_what_no_model_at_all_would_score_stands_under_the_table(tiny: Path):
+    tasks = {"RTE": {"one_class": 0.5213}, "CoLA": {"one_class": "<i>"}}
+    rewrite(tiny, provenance=read_results(tiny).provenance | {"tasks": tasks})
+    assert "Answering every sample with the most frequent class of train scores: RTE 52.1.\n" in readme(tiny)

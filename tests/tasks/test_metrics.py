@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from eebench.errors import UnknownName, UserError
-from eebench.tasks.metrics import METRICS, find_metric, from_confusion, score
+from eebench.tasks.metrics import METRICS, find_metric, from_confusion, one_class_score, score
 
 # TP 4, FN 1, FP 1, TN 2
 LABELS = [0, 0, 0, 1, 1, 1, 1, 1]
@@ -121,3 +121,11 @@ def test_catalogue_keys_are_names():
         "spearman",
         "pearson_spearman",
     }
+
+
+def test_the_most_frequent_class_of_train_as_the_answer_to_everything():
+    assert one_class_score("accuracy", [1, 1, 0], [0, 1, 0, 0]) == 0.25
+    assert one_class_score("matthews", [1, 1, 0], [0, 1]) == 0.0
+    # MRPC: 279 of 408 dev pairs are paraphrases, so F1 = 2 * 279 / (279 + 408)
+    assert one_class_score("f1", [1, 1, 0], [1] * 279 + [0] * 129) == pytest.approx(0.8122, abs=5e-5)
+    assert one_class_score("pearson", [1.5, 2.0], [0.3, 0.4]) is None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from eebench.report.figures import Caption, layers_svg
 from eebench.report.markdown import MISSING, escape, percent, percent_with_spread, signed, table, times
 from eebench.report.sections.ground import Block, Drawing, Ground, Spread
+from eebench.report.sections.printed import Row, column, items, note, printed
 from eebench.sections import ComparisonSection
 
 MEANING = (
@@ -19,14 +20,19 @@ MEANING = (
 def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
     """Per task a row per method, the control first, and their scores by exit."""
     shown = False
+    found: list[Row | None] = []
     for task in ground.tasks(section):
         labels = [label for label in section.labels if len(ground.exit_rows(label, task))]
         if not labels:
             continue
         shown = True
+        theirs = [_printed(section, ground, task, label) for label in labels]
+        found += theirs
+        header, more = column("at twice the speed", theirs)
         headers = [f"{escape(task)}: method", "mean over exits", "difference", "seeds", "at twice the speed",
-                   "speed-up", "last exit"]  # fmt: skip
-        yield table(headers, [_row(section, ground, task, label) for label in labels])
+                   "speed-up", "last exit", *header]  # fmt: skip
+        body = [[*_row(section, ground, task, label), *row] for label, row in zip(labels, more, strict=True)]
+        yield table(headers, body)
         names = ground.exits["base"].isin(labels) & (ground.exits["task"] == task)
         caption = Caption(f"{task}, {ground.backbone}", ground.metric(task))
         svg = layers_svg(ground.exits[names], ground.methods, caption)
@@ -34,6 +40,18 @@ def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
             yield Drawing(task, f"Score by exit beside the control: {task}, {ground.backbone}", svg)
     if shown:
         yield MEANING
+        yield from note(found)
+
+
+def _printed(section: ComparisonSection, ground: Ground, task: str, label: str) -> Row | None:
+    """What a paper printed for the control, or for what alone sets a label apart from it."""
+    if label == section.control:
+        wanted = items("repeated from")
+    else:
+        changes = ground.changes(label, section.control, task)
+        wanted = changes if len(changes) == 1 else []
+    rows = (printed(task, section.control, item) for item in wanted)
+    return next((row for row in rows if row is not None), None)
 
 
 def _row(section: ComparisonSection, ground: Ground, task: str, label: str) -> list[str]:

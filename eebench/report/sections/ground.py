@@ -90,13 +90,21 @@ class Ground:
 
         Example: ``option("gaml", "cola", "head.pooling")``.
         """
-        about = mapping(self.about.get(label))
-        chosen = mapping(mapping(mapping(about.get("chosen")).get(task)).get(self.backbone))
-        own = mapping(mapping(about.get("task_options")).get(task))
-        value: Any = {**mapping(about.get("options")), **own, **chosen}
+        value: Any = self._options(label, task)
         for part in key.split("."):
             value = mapping(value).get(part)
         return value
+
+    def _options(self, label: str, task: str) -> Mapping[str, Any]:
+        about = mapping(self.about.get(label))
+        chosen = mapping(mapping(mapping(about.get("chosen")).get(task)).get(self.backbone))
+        own = mapping(mapping(about.get("task_options")).get(task))
+        return {**mapping(about.get("options")), **own, **chosen}
+
+    def changes(self, label: str, control: str, task: str) -> list[str]:
+        """How the options of a label differ from another's on a task: ``["alpha=0"]``."""
+        first, second = self._options(control, task), self._options(label, task)
+        return [f"{key}={in_words(value)}" for key, value in second.items() if value != first.get(key)]
 
     def tasks(self, section: Section) -> list[str]:
         """The tasks a section is about: its own, else those that any of its labels was to be run on."""
@@ -232,6 +240,13 @@ def knobs_of(setting: str) -> dict[str, float]:
         return {name: float(value) for name, value in (part.split("=") for part in setting.split(";"))}
     except ValueError:
         return {}
+
+
+def in_words(value: Any) -> str:
+    """A value as the items of printed tables spell it: ``0.3``, ``false``, ``hard_labels``."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def is_at(setting: str, threshold: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from eebench.report.figures import Caption
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table, times
 from eebench.report.sections.drawing import curves_svg
-from eebench.report.sections.ground import Block, Drawing, Ground, Spread
+from eebench.report.sections.ground import Block, Drawing, Ground, Spread, in_words
 from eebench.report.sections.printed import Row, column, note, printed
 from eebench.sections import SensitivitySection
 
@@ -70,12 +70,12 @@ def _table(
     """The table of one task, and the printed rows in it."""
     values, names, places = grid
     headers = [f"{escape(task)}: {escape(section.option)}"]
-    body = [[escape(_text(value))] for value in values]
+    body = [[escape(in_words(value))] for value in values]
     found: list[Row | None] = []
     for name in names:
         labels = [places.get((value, name)) for value in values]
         method = next(ground.method(label) for label in labels if label is not None)
-        rows = [printed(task, method, f"{section.option}={_text(value)}") for value in values]
+        rows = [printed(task, method, f"{section.option}={in_words(value)}") for value in values]
         header, cells = column(name, rows)
         found += rows
         headers += [escape(name), "speed-up", "mean over exits", *header]
@@ -109,8 +109,3 @@ def _figure(section: SensitivitySection, ground: Ground, task: str, places: Plac
     caption = Caption(f"{task}, {ground.backbone}", ground.metric(task))
     alt = f"Score by {section.option}: {task}, {ground.backbone}"
     return Drawing(task, alt, curves_svg(curves, section.option, caption))
-
-
-def _text(value: Any) -> str:
-    """A value as the papers' items spell it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
