@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from eebench.errors import ConfigError, UnknownName
+from eebench.reference import reference_table
 from eebench.rules.base import Geometry
 from eebench.rules.catalogue import find_rule, rule_family
 from eebench.suites import (
@@ -400,6 +401,27 @@ def test_the_csdbert_suites_have_the_papers_ablations_and_numbers_of_teachers():
         assert weights == [(0.0, 1.0), (0.01, 0.0)]
     teachers = sorted(options.n_teachers for label, options in elue.items() if label.startswith("csdbert-n"))
     assert teachers == [3, 4, 5, 7, 8] and elue["csdbert"].n_teachers == 6
+
+
+def test_tinybert_in_the_costeff_suite_has_its_own_epochs_and_the_teacher_of_all():
+    suite = load_suite("costeff")
+    choices = {choice.label: choice for choice in suite.choices}
+    for label in ("tinybert4", "tinybert6"):
+        for task, first, teacher in (("sst2", 10, 5), ("mrpc", 20, 12), ("qnli", 10, 5), ("mnli", 5, 3)):
+            options = choices[label].options_for(task, "bert-base-uncased")
+            assert (options.intermediate_epochs, options.epochs, options.teacher_epochs) == (
+                first,
+                3,
+                teacher,
+            )
+            assert choices["finetune"].options_for(task, "bert-base-uncased").epochs == teacher
+
+
+def test_the_gaml_suite_has_the_static_students_of_table_2():
+    table = reference_table("gaml-table2")
+    printed = set(table["method"][(table["split"] == "dev") & (table["item"] == "")])
+    labels = {choice.label for choice in load_suite("gaml").choices}
+    assert printed - labels == set()
 
 
 def test_the_costeff_suite_has_the_released_epochs_and_shares_its_assistant():

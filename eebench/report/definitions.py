@@ -13,7 +13,8 @@ PROTOCOLS: Mapping[str, str] = {
 DEFINITIONS: tuple[str, ...] = (
     "**Score**: the metric of the task in percent; mean over seeds, ± the standard deviation over seeds "
     "(divisor n - 1), which one seed does not have. "
-    "Figures of at most six lines show it as bands, figures of more leave it to the tables.",
+    "Figures of at most six lines show it as bands, figures of more leave it to the tables. Figures of a task with "
+    "more than 16 methods show each method once and leave variants, labels of their own, to the tables.",
     "**Speed-up** (FLOPs): FLOPs of the full model (the whole backbone with its ordinary classifier) divided "
     "by the mean FLOPs per sample, both under the named cost convention; over seeds, the ratio of the means. "
     "It counts arithmetic, not time: no clock was involved.",

@@ -19,7 +19,15 @@ from eebench.report.layouts import layout_sections
 from eebench.report.markdown import escape, percent, plain, table
 from eebench.report.published import WHY, published_tables
 from eebench.report.sections import Rendered, render_sections
-from eebench.report.selection import Shown, apart, default_points, distinguish, mapping, shown_methods
+from eebench.report.selection import (
+    Shown,
+    apart,
+    default_points,
+    distinguish,
+    mapping,
+    shown_methods,
+    without_variants,
+)
 from eebench.report.training_cost import steptime_section
 from eebench.results import Results, read_results, write_if_changed
 
@@ -92,7 +100,7 @@ def _front_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFi
     points = default_points(results.points, methods)
     files: list[FigureFile] = []
     for task, backbone, part in _cells(points):
-        first = _first(part, "split", "metric", "convention")
+        first = without_variants(_first(part, "split", "metric", "convention"), results)
         caption = Caption(*_words(task, backbone, first), str(first["convention"].iloc[0]))
         if not (first["flops_per_sample"].notna() & first["score_mean"].notna()).any():
             continue
@@ -107,7 +115,7 @@ def _layer_figures(results: Results, methods: dict[str, Shown]) -> list[FigureFi
     exits = results.exits[results.exits["method"].isin(list(methods))]
     files: list[FigureFile] = []
     for task, backbone, part in _cells(exits):
-        first = _first(part, "split", "metric")
+        first = without_variants(_first(part, "split", "metric"), results)
         svg = layers_svg(first, methods, Caption(*_words(task, backbone, first)))
         if svg:
             path = free_path(("layers", task, backbone), (file.path for file in files))

@@ -24,6 +24,9 @@ FULL_MODEL = "finetune"
 STATIC_RULE = "budgeted"
 """The rule that sends every sample to the same exit."""
 
+MOST_METHODS = 16
+"""Of more methods a figure shows each once, without its variants."""
+
 WINDOW = (1.8, 2.1)
 TARGET = 2.0
 """GAML-BERT tunes each dynamic method into this window of speed-ups before comparing (Table 2)."""
@@ -88,6 +91,20 @@ def shown_methods(results: Results) -> dict[str, Shown]:
             static=is_static(points),
         )
     return methods
+
+
+def without_variants(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The rows of a figure; where they are of too many methods, without those that only vary one that is shown.
+
+    A variant is a label of its own (``gaml-per-layer``) beside the plain name of its method (``gaml``).
+    """
+    if rows["method"].nunique() <= MOST_METHODS:
+        return rows
+    declared = mapping(results.provenance.get("methods"))
+    behind = {base: str(mapping(declared.get(base)).get("method") or base) for base in rows["base"].unique()}
+    plain_names = {base for base, method in behind.items() if base == method}
+    shown = [base for base, method in behind.items() if base == method or method not in plain_names]
+    return rows[rows["base"].isin(shown)]
 
 
 def is_static(points: pd.DataFrame) -> bool:
