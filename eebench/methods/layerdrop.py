@@ -52,7 +52,7 @@ class LayerdropOptions(FinetuneOptions):
 def kept_layers(options: LayerdropOptions, depth: int) -> tuple[int, ...]:
     """The layers (1-based) of `depth` that stay: those given, or evenly spread ones from the first.
 
-    UserError where there are fewer. Examples for 12 layers: keep 6 gives 1, 3, 5, ..., 11; keep 4 gives 1, 4, 7, 10.
+    UserError where there are fewer. Examples for 12 layers: every other is 1, 3, 5, ..., 11; keep 4 gives 1, 4, 7, 10.
     """
     if options.layers is not None:
         if options.layers[-1] > depth:
@@ -60,7 +60,9 @@ def kept_layers(options: LayerdropOptions, depth: int) -> tuple[int, ...]:
                 f"layerdrop: layer {options.layers[-1]} of a backbone with {depth}; choose 1..{depth}."
             )
         return options.layers
-    keep = -(-depth // 2) if options.keep is None else options.keep
+    if options.keep is None:
+        return tuple(range(1, depth + 1, 2))
+    keep = options.keep
     if keep > depth:
         raise UserError(f"layerdrop: keep={keep} layers of a backbone with {depth}; choose 1..{depth}.")
     return tuple(1 + number * depth // keep for number in range(keep))

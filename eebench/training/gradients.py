@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from eebench.training.stages import Terms
 
-Scope = Literal["global", "per_layer", "per_tensor"]
+Scope = Literal["global", "without_embeddings", "per_layer", "per_tensor"]
+
+EMBEDDINGS = "backbone.embeddings"
+"""The part of a model that is no layer and no exit."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,11 @@ class GradientAlignment:
 
     With c = <g_K, g_C> / |g_C|^2, soft: g = ((1 - alpha) + alpha c) g_C; hard: the same where c >= 0, else
     g = g_C. `scope` says over what one dot product runs; the paper's is all parameters at once, which makes
-    the update a scalar times g_C. Reads terms "ce" and "kd"; logs "c", "obtuse" and "flipped" (the update runs
-    against g_C), each the mean over groups, and "angle", in degrees, between the two whole gradients (Fig. 3).
+    the update a scalar times g_C. Its text names layers and exits only: `without_embeddings` leaves the embeddings
+    out of the dot product, and scales their gradient like all others.
+
+    Reads terms "ce" and "kd"; logs "c", "obtuse" and "flipped" (the update runs against g_C), each the mean over
+    groups, and "angle", in degrees, between the two whole gradients (Fig. 3).
     """
 
     alpha: float
@@ -38,7 +44,8 @@ class GradientAlignment:
         numbers = group_numbers([names[index] for index in used], self.scope)
         count, groups = int(numbers.max()) + 1, numbers.to(gradients[0].device)
         dots, squares = inner_products(gradients, [distil[index] for index in used]), squared_norms(gradients)
-        c = projections(dots, squares, groups, count)
+        seen = self.compared([names[index] for index in used]).to(dots.device)
+        c = projections(dots * seen, squares * seen, groups, count)
         factors = self.scales(c)
         scale = factors[groups]
         torch._foreach_mul_(gradients, list(scale.unbind()))
@@ -50,6 +57,11 @@ class GradientAlignment:
             "angle": angle(dots.sum(), squares.sum(), whole),
         }  # fmt: skip
 
+    def compared(self, names: Sequence[str]) -> Tensor:
+        """1.0 for each parameter that c looks at and 0.0 for the others, fp32 [P]."""
+        all_seen = self.scope != "without_embeddings"
+        return torch.tensor([float(all_seen or layer_of(name) != EMBEDDINGS) for name in names])
+
     def scales(self, c: Tensor) -> Tensor:
         """The factor of g_C in the update, per group, from c per group."""
         soft = (1 - self.alpha) + self.alpha * c
@@ -60,6 +72,7 @@ def group_numbers(names: Sequence[str], scope: Scope) -> Tensor:
     """Group of each parameter, int64 [P]: one group, one per layer (or embeddings, exit), or one each."""
     keys: dict[Scope, Callable[[str], str]] = {
         "global": lambda name: "",
+        "without_embeddings": lambda name: "",
         "per_layer": layer_of,
         "per_tensor": lambda name: name,
     }

@@ -17,7 +17,7 @@ from eebench.options import resolve_options
         ({"keep": 4}, 12, (1, 4, 7, 10)),
         ({"keep": 9}, 12, (1, 2, 3, 5, 6, 7, 9, 10, 11)),
         ({"layers": (2, 4, 6)}, 6, (2, 4, 6)),
-        ({}, 5, (1, 2, 4)),
+        ({}, 5, (1, 3, 5)),
     ],
 )
 def test_every_other_layer_stays_or_what_is_asked_for(given, depth, kept):

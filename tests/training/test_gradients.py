@@ -14,9 +14,10 @@ from eebench.training.gradients import (
 ALPHA = 0.3
 
 
-def update(task_gradient, distil_gradient, mode, scope="global"):
+def update(task_gradient, distil_gradient, mode, scope="global", names=("p0", "p1")):
     """The gradient that alignment leaves on linear losses with the given gradients (one per parameter)."""
-    parameters = [(f"p{i}", torch.nn.Parameter(torch.zeros(len(g)))) for i, g in enumerate(task_gradient)]
+    zeros = (torch.nn.Parameter(torch.zeros(len(g))) for g in task_gradient)
+    parameters = list(zip(names, zeros, strict=False))
     ce = sum((p * torch.tensor(g)).sum() for (_, p), g in zip(parameters, task_gradient, strict=True))
     kd = sum((p * torch.tensor(g)).sum() for (_, p), g in zip(parameters, distil_gradient, strict=True))
     logged = GradientAlignment(ALPHA, mode, scope)({"ce": ce, "kd": kd}, parameters)
@@ -51,6 +52,16 @@ def test_global_scope_is_a_scalar_times_the_task_gradient_and_per_tensor_is_not(
     assert float(logged["obtuse"]) == 0.5
     # GA-hard keeps the second tensor's task gradient whole.
     assert update(task, distil, "hard", "per_tensor")[0][1] == pytest.approx([0.0, 2.0])
+
+
+def test_embeddings_may_be_left_out_of_the_dot_product_and_are_scaled_all_the_same():
+    task, distil = [[1.0, 0.0], [0.0, 2.0]], [[3.0, 1.0], [0.0, -4.0]]
+    names = ("backbone.embeddings.word_embeddings.weight", "backbone.layers.0.weight")
+    # c = -8 / 4 = -2 from the layer alone, so s = 0.7 - 0.6
+    left, logged = update(task, distil, "soft", "without_embeddings", names)
+    assert left == [pytest.approx([0.1, 0.0]), pytest.approx([0.0, 0.2])]
+    assert float(logged["c"]) == pytest.approx(-2.0)
+    assert update(task, distil, "soft", "global", names)[0] == update(task, distil, "soft")[0]
 
 
 def c_of(task, distil, groups):
