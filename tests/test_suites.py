@@ -407,7 +407,13 @@ def test_tinybert_in_the_costeff_suite_has_its_own_epochs_and_the_teacher_of_all
     suite = load_suite("costeff")
     choices = {choice.label: choice for choice in suite.choices}
     for label in ("tinybert4", "tinybert6"):
-        for task, first, teacher in (("sst2", 10, 5), ("mrpc", 20, 12), ("qnli", 10, 5), ("mnli", 5, 3)):
+        for task, first, teacher in (
+            ("sst2", 10, 5),
+            ("mrpc", 20, 12),
+            ("qnli", 10, 5),
+            ("mnli", 5, 3),
+            ("mnli_mm", 5, 3),
+        ):
             options = choices[label].options_for(task, "bert-base-uncased")
             assert (options.intermediate_epochs, options.epochs, options.teacher_epochs) == (
                 first,
@@ -426,7 +432,7 @@ def test_the_gaml_suite_has_the_static_students_of_table_2():
 
 def test_the_costeff_suite_has_the_released_epochs_and_shares_its_assistant():
     suite = load_suite("costeff")
-    assert [task.name for task in suite.tasks] == ["sst2", "mrpc", "qnli", "mnli"]
+    assert [task.name for task in suite.tasks] == ["sst2", "mrpc", "qnli", "mnli", "mnli_mm"]
     choices = {choice.label: choice for choice in suite.choices}
     found = {
         label: [choices[label].options_for(task.name, "bert-base-uncased") for task in suite.tasks]

@@ -107,7 +107,7 @@ class TestForm:
         assert set(everything["paper"]) == set(PAPERS)
         assert set(everything["split"]) == {"", "dev", "test"}
         scored = everything[everything["metric"].isin(SCORES)]
-        assert set(scored["task"]) <= {*task_names(), "mnli_mm", *IMAGES}
+        assert set(scored["task"]) <= {*task_names(), *IMAGES}
         assert set(SCORES) <= {*METRICS, "unspecified"}
         assert everything["setting"].str.fullmatch(r"|S=0(\.\d)?").all()
 

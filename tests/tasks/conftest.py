@@ -36,6 +36,8 @@ OFFICIAL: dict[str, tuple[str | None, list[str]]] = {
     "wnli": ("index\tsentence1\tsentence2\tlabel", ["0\tA b\tB\t1", "1\tC\tD\t0"]),
 }
 
+OFFICIAL["mnli_mm"] = OFFICIAL["mnli"]
+
 WriteLayout = Callable[..., TaskSpec]
 
 

@@ -20,6 +20,7 @@ EXPECTED = {
     "qqp": ([("A?", "B?"), ("C?", "D?")], [1, 0]),
     "stsb": ([("A b", "B a"), ("C", "D")], [5.0, 0.25]),
     "mnli": ([("A", "B"), ("C", "D")], [1, 0]),
+    "mnli_mm": ([("A", "B"), ("C", "D")], [1, 0]),
     "qnli": ([("Who?", "He."), ("Why?", "No.")], [0, 1]),
     "rte": ([("A b", "B"), ("C", "D")], [0, 1]),
     "wnli": ([("A b", "B"), ("C", "D")], [1, 0]),
@@ -168,7 +169,7 @@ def test_the_groups_own_folder_comes_first(tmp_path: Path):
 def test_nothing_there_tells_the_expected_layout(tmp_path: Path):
     spec = task_spec("mnli")
     assert spec.folder is not None
-    expected = "MNLI/{train.tsv,dev_matched.tsv,dev_mismatched.tsv}"
+    expected = "MNLI/{train.tsv,dev_matched.tsv}"
     assert expected_layout(spec.folder) == expected
     with pytest.raises(DataError, match=r"no files of mnli in .*; expected MNLI/{train.tsv,dev_matched.tsv"):
         find_folder(spec, spec.folder, tmp_path)

@@ -28,6 +28,7 @@ def test_catalogue_has_nine_glue_six_elue_and_two_bundled_tasks():
         ("qqp", "f1", 2),
         ("stsb", "pearson_spearman", 1),
         ("mnli", "accuracy", 3),
+        ("mnli_mm", "accuracy", 3),
         ("qnli", "accuracy", 2),
         ("rte", "accuracy", 2),
         ("wnli", "accuracy", 2),
@@ -71,8 +72,12 @@ def test_class_order_is_the_hubs():
     assert task_spec("wnli").labels == ("not_entailment", "entailment")
 
 
-def test_mnli_has_a_second_dev_split():
-    assert task_spec("mnli").splits == ("train", "dev", "dev_mm")
+def test_mnli_has_a_second_dev_set_as_a_task_of_its_own():
+    matched, other = task_spec("mnli"), task_spec("mnli_mm")
+    assert (matched.sizes["dev"], other.sizes["dev"]) == (9_815, 9_832)
+    assert matched.sizes["train"] == other.sizes["train"] and matched.labels == other.labels
+    assert matched.hub.hub_splits["dev"] == "validation_matched"
+    assert other.hub.hub_splits["dev"] == "validation_mismatched" and other.hub.config == "mnli"
 
 
 def test_a_spec_without_sources_has_no_splits():
