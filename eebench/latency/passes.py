@@ -79,8 +79,9 @@ class Runner:
         self.device, self.samples = device, len(encoded)
         self.finished = False
         self._before, self._since = 0.0, 0.0
-        self._begun, self._waits = np.zeros(self.samples), np.zeros(self.samples)
-        self._departures: list[Departure] = []
+        # Moments are sorted to their samples once the clock has stopped: that work is no part of the pass.
+        self._begun: list[tuple[NDArray[np.int64], float]] = []
+        self._departures: list[tuple[Departure, float]] = []
         self._running = measurand.run(self._noted(entries(encoded, measurand.size, device)))
 
     def turn(self, rows: int) -> None:
@@ -92,14 +93,18 @@ class Runner:
             if departure is None:
                 self.finished = True
                 break
-            self._waits[departure.places] = self._now() - self._begun[departure.places]
-            self._departures.append(departure)
+            self._departures.append((departure, self._now()))
             left += len(departure.places)
         self._before = self._now()
 
     def result(self) -> Pass:
         """The pass, once it is finished."""
-        return Pass(self._before, self._waits, self._departures)
+        begun, left = np.zeros(self.samples), np.zeros(self.samples)
+        for places, moment in self._begun:
+            begun[places] = moment
+        for departure, moment in self._departures:
+            left[departure.places] = moment
+        return Pass(self._before, left - begun, [departure for departure, _ in self._departures])
 
     def _now(self) -> float:
         """Seconds of its own turns so far."""
@@ -112,7 +117,7 @@ class Runner:
             entry = next(batches, None)
             if entry is None:
                 return
-            self._begun[entry.places] = now
+            self._begun.append((entry.places, now))
             yield entry
 
 

@@ -12,14 +12,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eebench.errors import UserError
 
 RuleState = dict[str, Tensor]
+Values = TypeVar("Values", Tensor, NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class Rule(ABC):
     def bounds(self, geometry: Geometry) -> tuple[float, float]:
         """Smallest and largest threshold that makes sense, both allowed."""
 
-    def leaves(self, criterion: Tensor, threshold: float) -> Tensor:
-        """Which rows leave, bool [n]."""
+    def leaves(self, criterion: Values, threshold: float) -> Values:
+        """Which rows leave, bool [n], on the device or (an array) on the host; both compare in the criterion's type."""
         return criterion < threshold if self.sense == "below" else criterion >= threshold
 
     def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:

@@ -22,6 +22,9 @@ Order = Callable[[Walk, Iterable[Entry], int], Iterator[Departure]]
 def compact(walk: Walk, batches: Iterable[Entry], size: int = 1) -> Iterator[Departure]:
     """Batch after batch; rows that leave are dropped from theirs, and padding is cut to the longest row left."""
     for entry in batches:
+        if len(entry.places) == 1:
+            yield walk.single(entry)
+            continue
         group: Group | None = walk.enter(entry)
         while group is not None and len(group) > 1:
             departure, group = walk.onward(group)

@@ -94,10 +94,7 @@ class Walk:
     def enter(self, entry: Entry, since: float = 0) -> Group:
         """A batch behind the embedding."""
         with computing(entry.batch.mask.device, self.precision):
-            state = self.model.embed(entry.batch)
-        home = CPU if self._on_host else state.hidden.device
-        memory = self.rule.start(len(entry.places), home)
-        return Group(entry.places, entry.lengths, 0, state, memory, since=since)
+            return self._enter(entry, since)
 
     def onward(self, group: Group) -> tuple[Departure | None, Group | None]:
         """The group at the next exit: the rows that leave there and those that stay, None for none of them."""
@@ -107,18 +104,36 @@ class Walk:
     def alone(self, group: Group) -> Departure:
         """A group of one row to its exit: nothing is ever dropped from it, so nothing is rebuilt on the way."""
         with computing(group.state.hidden.device, self.precision):
-            state, executed, gram = group.state, group.executed, group.gram
-            for layer in range(group.layer + 1, self.model.depth):
-                state = self.model.advance(layer, state)
-                executed = counted(executed, state)
-                if layer not in self.exits:
-                    continue
-                signals, gram = self.model.observe(layer, state, self.rule.needs, gram)
-                criterion = judge(self.rule, layer, signals, group.memory)
-                if self.rule.leaves(criterion, self.threshold).item():
-                    logits = self.model.classify(layer, state) if signals.logits is None else signals.logits
-                    return self._departure(group.places, layer, logits, executed)
-            return self._last(group, state, executed)
+            return self._alone(group)
+
+    def single(self, entry: Entry) -> Departure:
+        """A batch of one row from its embedding to its exit."""
+        with computing(entry.batch.mask.device, self.precision):
+            return self._alone(self._enter(entry, 0))
+
+    def _enter(self, entry: Entry, since: float) -> Group:
+        state = self.model.embed(entry.batch)
+        home = CPU if self._on_host else state.hidden.device
+        memory = self.rule.start(len(entry.places), home)
+        return Group(entry.places, entry.lengths, 0, state, memory, since=since)
+
+    def _alone(self, group: Group) -> Departure:
+        state, executed, gram = group.state, group.executed, group.gram
+        for layer in range(group.layer + 1, self.model.depth):
+            state = self.model.advance(layer, state)
+            executed = counted(executed, state)
+            if layer not in self.exits:
+                continue
+            signals, gram = self.model.observe(layer, state, self.rule.needs, gram)
+            criterion = judge(self.rule, layer, signals, group.memory)
+            if self._leaves(criterion).item():
+                logits = self.model.classify(layer, state) if signals.logits is None else signals.logits
+                return self._departure(group.places, layer, logits, executed)
+        return self._last(group, state, executed)
+
+    def _leaves(self, criterion: Tensor) -> NDArray[np.bool_]:
+        """Which rows leave, bool [n] on the host: the one wait that cannot be avoided, see above."""
+        return self.rule.leaves(criterion.cpu().numpy(), self.threshold)
 
     def _onward(self, group: Group) -> tuple[Departure | None, Group | None]:
         state, executed = group.state, group.executed
@@ -143,8 +158,7 @@ class Walk:
         """Asks the rule at the exit after `layer`."""
         signals, gram = self.model.observe(layer, state, self.rule.needs, group.gram)
         criterion = judge(self.rule, layer, signals, group.memory)
-        # The one wait that cannot be avoided, see above.
-        leaves = self.rule.leaves(criterion, self.threshold).cpu().numpy()
+        leaves = self._leaves(criterion)
         here = Group(
             group.places, group.lengths, layer, state, group.memory, gram, executed, group.since
         )  # fmt: skip
