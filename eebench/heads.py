@@ -41,11 +41,12 @@ def pool(state: State, pooling: Pooling) -> Tensor:
     """One vector per sample, [B, H]: the [CLS] row, or the mean over real tokens."""
     if pooling == "cls":
         return state.hidden[:, 0]
-    if state.attention is None:  # nothing is padded; the operations saved count at batch 1
-        return state.hidden.mean(dim=1)
     # A matrix product instead of a masked sum: one pass over the hidden states, padding weighs zero.
-    weights = state.mask.to(state.hidden.dtype)
-    weights = weights / weights.sum(dim=1, keepdim=True)
+    if state.attention is None:  # nothing is padded; the operations saved count at batch 1
+        weights = state.hidden.new_full(state.mask.shape, 1.0 / state.mask.shape[1])
+    else:
+        weights = state.mask.to(state.hidden.dtype)
+        weights = weights / weights.sum(dim=1, keepdim=True)
     return torch.bmm(weights.unsqueeze(1), state.hidden).squeeze(1)
 
 
