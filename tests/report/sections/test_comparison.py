@@ -36,3 +36,17 @@ def test_without_means_by_seed_there_is_no_difference(ground, section):
 
 def test_without_results(ground, section):
     assert list(comparison(section(kind="comparison", control="lost", methods=["lost"]), ground)) == []
+
+
+def test_what_a_paper_printed_for_the_one_option_that_differs(ground, section):
+    tables = {name: getattr(ground, name).assign(task="rte") for name in ("points", "exits", "runs", "held")}
+    options = {"csdbert": {"alpha": 0.01, "beta": 1.0}, "pabee": {"alpha": 0.0, "beta": 1.0},
+               "gaml": {"alpha": 0.0, "beta": 0.0}}  # fmt: skip
+    about = {label: {"method": "csdbert", "title": label, "options": one} for label, one in options.items()}
+    other = type(ground)(**{**vars(ground), **tables, "about": about})
+    asked = section(kind="comparison", control="csdbert", methods=["pabee", "gaml"])
+    text, _, _, printed = comparison(asked, other)
+    assert text.splitlines()[0].rstrip("| ").endswith("at twice the speed: printed")
+    # CsdBERT, Table 5: the whole method, without contrast (alpha = 0); nothing is printed without both.
+    assert [row[-1] for row in rows(text)] == ["73.3", "70.4", "-"]
+    assert printed.startswith("Printed: by CsdBERT")
