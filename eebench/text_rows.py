@@ -125,7 +125,9 @@ def comma_separated(lines: Iterable[str]) -> Iterator[Record]:
         try:
             record: Record | None = next(reader, None)
         except csv.Error as error:
-            record = csv.Error(f"lines {first} to {reader.line_num}: {error}; check the quotes")
+            last = reader.line_num
+            where = f"line {first}" if first == last else f"lines {first} to {last}"
+            record = csv.Error(f"{where}: {error}; check the quotes")
         finally:
             csv.field_size_limit(before)
         if record is None:

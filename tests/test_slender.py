@@ -249,6 +249,7 @@ def test_a_backbone_that_is_never_pruned_takes_its_own_weights():
     )
     backbone = MPNetBackbone(MPNetModel(config))
     model = MultiExitModel(backbone, exit_heads(backbone, 2, HeadConfig(), [1, 2]))
-    weights = weights_of(model)
+    weights = {name: tensor + 1.0 for name, tensor in weights_of(model).items()}
     conform(model, weights)
     load_weights(model, weights)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in weights_of(model).items())

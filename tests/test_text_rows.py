@@ -87,7 +87,7 @@ def test_an_open_quote_costs_the_rows_it_swallows_and_no_others(read):
     rows = read(b'text\ngood\n"never closed\nmore\n', "a.csv", "text")
     assert texts(rows) == [("good",), ()]
     assert rows[1].error == "lines 3 to 4: unexpected end of data; check the quotes"
-    with pytest.raises(DataError, match=r"a\.csv:1: lines 1 to 1: unexpected end of data"):
+    with pytest.raises(DataError, match=r"a\.csv:1: line 1: unexpected end of data"):
         read(b'"text', "a.csv", "text")
 
 

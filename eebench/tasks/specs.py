@@ -115,32 +115,28 @@ STSB = TaskSpec(
     STSB_SIZES, HubLayout(GLUE_HUB, "stsb", SENTENCES),
     FolderLayout("STS-B", (FIRST, SECOND), SCORE), title="STS-B", label_range=(0.0, 5.0),
 )  # fmt: skip
-# Published readers of the tsv files number the labels in three different orders, so only texts are accepted.
-MNLI = TaskSpec(
-    "mnli", "glue", INFERENCE_PAIR, INFERENCE, ACCURACY,
-    {"train": 392_702, "dev": 9_815},
-    HubLayout(
-        GLUE_HUB, "mnli", INFERENCE_PAIR, hub_splits={"train": "train", "dev": "validation_matched"}
-    ),
-    FolderLayout(
-        "MNLI", (FIRST, SECOND), ("gold_label", "label"),
-        {"train": "train.tsv", "dev": "dev_matched.tsv"}, digit_labels=False,
-    ),
-    title="MNLI",
-)  # fmt: skip
+
+
+def mnli(name: str, title: str, dev: int, kind: str) -> TaskSpec:
+    """MNLI with one of its two dev sets, `kind` "matched" or "mismatched", of `dev` rows."""
+    # Published readers of the tsv files number the labels in three different orders, so only texts are accepted.
+    return TaskSpec(
+        name, "glue", INFERENCE_PAIR, INFERENCE, ACCURACY,
+        {"train": 392_702, "dev": dev},
+        HubLayout(
+            GLUE_HUB, "mnli", INFERENCE_PAIR, hub_splits={"train": "train", "dev": f"validation_{kind}"}
+        ),
+        FolderLayout(
+            "MNLI", (FIRST, SECOND), ("gold_label", "label"),
+            {"train": "train.tsv", "dev": f"dev_{kind}.tsv"}, digit_labels=False,
+        ),
+        title=title,
+    )  # fmt: skip
+
+
+MNLI = mnli("mnli", "MNLI", 9_815, "matched")
 # A task of its own, because runs choose their epoch on dev: it trains again on the same sentences.
-MNLI_MM = TaskSpec(
-    "mnli_mm", "glue", INFERENCE_PAIR, INFERENCE, ACCURACY,
-    {"train": 392_702, "dev": 9_832},
-    HubLayout(
-        GLUE_HUB, "mnli", INFERENCE_PAIR, hub_splits={"train": "train", "dev": "validation_mismatched"}
-    ),
-    FolderLayout(
-        "MNLI", (FIRST, SECOND), ("gold_label", "label"),
-        {"train": "train.tsv", "dev": "dev_mismatched.tsv"}, digit_labels=False,
-    ),
-    title="MNLI (mismatched)",
-)  # fmt: skip
+MNLI_MM = mnli("mnli_mm", "MNLI (mismatched)", 9_832, "mismatched")
 QNLI = TaskSpec(
     "qnli", "glue", ("question", "sentence"), ENTAILMENT, ACCURACY,
     {"train": 104_743, "dev": 5_463}, HubLayout(GLUE_HUB, "qnli", ("question", "sentence")),

@@ -18,7 +18,7 @@ FAST = replace(FULL, method="pabee", rule="patience", setting="patience=3", exec
 SLOW = replace(FAST, executor="pooled", speedup_time=0.8, efficiency=0.4)
 
 
-def test_the_issue_s_columns_come_first_in_order():
+def test_what_is_run_and_its_times_come_first_in_order():
     assert LATENCY.columns[:22] == (
         "task", "backbone", "method", "rule", "setting", "executor", "batch_size", "score", "mean_exit",
         "speedup_flops", "seconds_per_sample", "seconds_low", "seconds_high", "throughput", "p50_ms", "p95_ms",
