@@ -9,6 +9,7 @@ import torch
 from eebench.errors import UserError
 from eebench.loadtest import Desk, Load, Served, serve_load
 from eebench.predict import Asked, load_run
+from eebench.runtime.executors import Pool
 from eebench.toy import toy_data
 
 TEXTS = toy_data().splits["dev"].texts
@@ -88,3 +89,17 @@ def test_a_rate_is_more_than_zero(wrong):
         Load(**wrong)
     with pytest.raises(UserError, match="a load needs at least one request"):
         Load(1.0, requests=0)
+
+
+def test_what_waits_in_the_pool_is_dated_by_the_clock_when_it_begins_to_wait(predictor, monkeypatch):
+    ages, put = [], Pool.put
+
+    def noted(pool, group):
+        ages.append(time.perf_counter() - group.since)
+        put(pool, group)
+
+    monkeypatch.setattr(Pool, "put", noted)
+    full = predictor.choose(Asked("entropy", "S=0"))
+    served = serve_load(predictor, TEXTS, Load(2000.0, 40, 4, 0.001), full, pooled=True)
+    assert served.layers.tolist() == [2] * 40
+    assert len(ages) >= 10 and all(0 <= age < 1 for age in ages)

@@ -245,3 +245,22 @@ def test_it_is_a_call_of_the_package(load, executor):
     assert found.predict(["good"]) == predictor.predict(["good"])
     with pytest.raises(AttributeError, match="no attribute 'load_runs'"):
         eebench.load_runs  # noqa: B018
+
+
+def test_breaks_in_the_html_do_not_count_as_tokens_that_were_cut(load):
+    predictor = load("joint")
+    object.__setattr__(predictor.job.task, "html_breaks", True)
+    predictor.max_length = 5
+    (whole,) = predictor.predict(["good <br /> film <br /> today"])
+    (cut,) = predictor.predict(["good <br /> film <br /> today again"])
+    assert (whole.truncated, cut.truncated) == (False, True)
+
+
+def test_a_text_alone_and_texts_of_another_number_are_mistakes(load):
+    predictor = load("joint")
+    with pytest.raises(
+        UserError, match=r"predict takes a list of texts, not a text; write predict\(\[text\]\)"
+    ):
+        predictor.predict("a good film")
+    with pytest.raises(UserError, match="text 2 has 2 parts, task .* has .*; write a string"):
+        predictor.predict(["good", ("good", "bad")])

@@ -16,6 +16,7 @@ from eebench.report.selection import (
     is_static,
     operating_point,
     shown_methods,
+    without_variants,
 )
 from eebench.results import Results
 
@@ -164,3 +165,14 @@ class TestDistinguish:
 
     def test_otherwise_names_stay(self, results: Results):
         assert (results.points["method"] == results.points["base"]).all()
+
+
+@pytest.mark.parametrize(("several", "left"), [(15, 17), (14, 16)])
+def test_a_figure_of_many_methods_leaves_variants_out(several, left):
+    names = [*(f"m{number}" for number in range(several)), "gaml", "gaml-hard"]
+    rows = pd.DataFrame({"method": names, "base": names})
+    methods = {name: {"method": "gaml" if name.startswith("gaml") else name} for name in names}
+    results = Results(**{**dict.fromkeys(Results.__dataclass_fields__), "provenance": {"methods": methods}})
+    shown = list(without_variants(rows, results)["method"])
+    assert len(names) == left
+    assert shown == (names[:-1] if left > 16 else names)
