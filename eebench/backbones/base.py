@@ -34,6 +34,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device` (asynchronous from pinned memory)."""
+        if self.input_ids.device == device:
+            return self
         move = {
             name: getattr(self, name).to(device, non_blocking=True)
             for name in ("input_ids", "mask", "segments")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -49,14 +50,14 @@ class Encoded:
         mask = torch.from_numpy(inside)
         return Batch(torch.from_numpy(ids), mask, torch.from_numpy(segments), padded=not bool(inside.all()))
 
-    def single(self, row: int) -> Batch:
-        """One row as a batch: no padding to find, so it takes a fraction of the time of `batch`."""
-        inside = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+    def singles(self) -> Iterator[Batch]:
+        """Every row as a batch of its own, in order: views of tensors made once, so it takes next to no time."""
         ids, segments = (
-            torch.from_numpy(tokens[inside].astype(np.int64)).unsqueeze(0)
-            for tokens in (self.ids, self.segments)
+            torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0) for tokens in (self.ids, self.segments)
         )
-        return Batch(ids, torch.ones(ids.shape, dtype=torch.bool), segments, padded=False)
+        mask = torch.ones((1, int(self.lengths.max(initial=0))), dtype=torch.bool)
+        for start, stop in pairwise(self.offsets.tolist()):
+            yield Batch(ids[:, start:stop], mask[:, : stop - start], segments[:, start:stop], padded=False)
 
 
 class Tokenizer(Protocol):

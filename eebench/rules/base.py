@@ -21,7 +21,7 @@ from torch import Tensor
 from eebench.errors import UserError
 
 RuleState = dict[str, Tensor]
-Values = TypeVar("Values", Tensor, NDArray[Any])
+Values = TypeVar("Values", Tensor, NDArray[Any], float)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ class Rule(ABC):
         """Smallest and largest threshold that makes sense, both allowed."""
 
     def leaves(self, criterion: Values, threshold: float) -> Values:
-        """Which rows leave, bool [n], on the device or (an array) on the host; both compare in the criterion's type."""
+        """Which rows leave, bool [n], on the device or (an array) on the host; both compare in the criterion's type.
+
+        Of a single row, a number and a bool: give it the threshold in fp32 as well, as tensor and array do themselves.
+        """
         return criterion < threshold if self.sense == "below" else criterion >= threshold
 
     def distance(self, criterion: Tensor, signals: Signals, state: RuleState, threshold: float) -> Tensor:

@@ -18,11 +18,11 @@ SHARES = (
 def entropy(logits: Tensor) -> Tensor:
     """-sum_c p_c ln p_c in nats, fp32 [n] from logits [n, C].
 
-    Through log-softmax: finite for any logits, where p * log(p) gives NaN once a probability underflows
-    (and NaN < S is false, so the surest samples would never leave).
+    `entr` gives 0 at p = 0, where p * log(p) gives NaN once a probability underflows (and NaN < S is false, so the
+    surest samples would never leave).
     """
-    log_p = torch.log_softmax(logits.float(), dim=-1)
-    return -(log_p.exp() * log_p).sum(dim=-1)
+    surprise: Tensor = torch.special.entr(torch.softmax(logits.float(), dim=-1))
+    return surprise.sum(dim=-1)
 
 
 class _Stateless(Rule):

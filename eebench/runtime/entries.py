@@ -51,9 +51,9 @@ def singles(stream: Stream, device: torch.device) -> Iterator[Entry]:
     first = 0
     for piece in pieces_of(stream):
         places, lengths = np.arange(first, first + len(piece)), piece.lengths
-        for row in range(len(piece)):
+        for row, batch in enumerate(piece.singles()):
             here = slice(row, row + 1)
-            yield Entry(places[here], lengths[here], moved(piece.single(row), device))
+            yield Entry(places[here], lengths[here], moved(batch, device))
         first += len(piece)
 
 

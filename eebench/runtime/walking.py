@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -87,6 +87,7 @@ class Walk:
         self, model: MultiExitModel, rule: Rule, threshold: float, precision: Precision = "fp32"
     ) -> None:
         self.model, self.rule, self.threshold, self.precision = model, rule, threshold, precision
+        self._nearest = float(np.float32(threshold))
         self.exits = {layer: index for index, layer in enumerate(model.exit_layers)}
         # A skipped layer is a signal too, and the card alone knows of it.
         self._on_host = not rule.needs and model.gate_threshold is None
@@ -126,7 +127,7 @@ class Walk:
                 continue
             signals, gram = self.model.observe(layer, state, self.rule.needs, gram)
             criterion = judge(self.rule, layer, signals, group.memory)
-            if self._leaves(criterion).item():
+            if self.rule.leaves(criterion.item(), self._nearest):
                 logits = self.model.classify(layer, state) if signals.logits is None else signals.logits
                 return self._departure(group.places, layer, logits, executed)
         return self._last(group, state, executed)
@@ -232,13 +233,19 @@ def on_device(rows: NDArray[np.int64], device: torch.device) -> Tensor:
     return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index
 
 
-@contextmanager
-def computing(device: torch.device, precision: Precision) -> Iterator[None]:
+class computing:  # noqa: N801
     """Without gradients, in exact fp32 or autocast. Never held while a caller has the turn."""
-    with torch.inference_mode():
-        if precision == "fp32":
-            with full_precision():
-                yield
-        else:
-            with torch.autocast(device.type, TYPES[precision]):
-                yield
+
+    def __init__(self, device: torch.device, precision: Precision) -> None:
+        self._inference = torch.inference_mode()
+        self._arithmetic: AbstractContextManager[Any] = (
+            full_precision() if precision == "fp32" else torch.autocast(device.type, TYPES[precision])
+        )
+
+    def __enter__(self) -> None:
+        self._inference.__enter__()
+        self._arithmetic.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._arithmetic.__exit__(*raised)
+        self._inference.__exit__(*raised)

@@ -62,6 +62,18 @@ def test_a_group_joined_with_none_is_itself(model_of, encoded):
     assert walk.join([group]) is group
 
 
+@pytest.mark.parametrize(("above", "leaves"), [(0.1, True), (1.0, False)])
+def test_a_single_row_compares_in_fp32_as_batches_do(model_of, encoded, above, leaves):
+    model, rule, entry = model_of("bert"), find_rule("max-prob"), entry_of(encoded, 3)
+    signals, _ = model.observe(1, model.advance(1, model.embed(entry.batch)), rule.needs, None)
+    criterion = np.float32(rule.criterion(1, signals, {}).item())
+    # Above the criterion by a part of the step between two fp32 numbers, or by a whole one.
+    threshold = float(criterion) + above * float(np.spacing(criterion))
+    walk = Walk(model, rule, threshold)
+    assert (walk.single(entry).layer == 1) is leaves
+    assert (walk.onward(walk.enter(entry))[0] is not None) is leaves
+
+
 def test_a_rule_without_signals_is_asked_on_the_host(model_of, encoded):
     budgeted, entropy = find_rule("budgeted"), find_rule("entropy")
     assert Walk(model_of("bert"), budgeted, 2.0)._on_host
