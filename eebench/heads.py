@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Pooling, State
+from eebench.backbones.evaluation import linear
 
 PoolerForm = Literal["none", "tanh", "shared", "own"]
 AttentionForm = Literal["none", "fastbert", "smartbert"]
@@ -60,7 +61,7 @@ class Pooler(nn.Module):
         nn.init.zeros_(self.dense.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        return torch.tanh(self.dense(pooled))
+        return torch.tanh(linear(self.dense, pooled))
 
     @classmethod
     def of(cls, backbone: Backbone, init: str, layer: int | None = None) -> Pooler:
@@ -100,8 +101,7 @@ class ExitHead(nn.Module):
     def forward(self, state: State) -> Tensor:
         pooled = self.pooled(state)
         # Asked here, because at batch 1 a dropout that does nothing takes as long as the classifier.
-        logits: Tensor = self.classifier(self.dropout(pooled) if self.training else pooled)
-        return logits
+        return linear(self.classifier, self.dropout(pooled) if self.training else pooled)
 
 
 class NarrowAttention(nn.Module):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from eebench.backbones.base import Backbone, Batch, Pooling, State, dense_weights
+from eebench.backbones.evaluation import passed
 
 
 class BertBackbone(Backbone):
@@ -30,7 +29,7 @@ class BertBackbone(Backbone):
         return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:
-        return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))
+        return passed(self.layers[index - 1], state)
 
     def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
         for pooler in self._pooler:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import Tensor, nn
 from transformers import RobertaConfig, RobertaModel
 
 from eebench.backbones.base import Backbone, Batch, Pooling, State, dense_weights
+from eebench.backbones.evaluation import passed
 
 
 class RobertaBackbone(Backbone):
@@ -32,7 +31,7 @@ class RobertaBackbone(Backbone):
         return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:
-        return replace(state, hidden=self.layers[index - 1](state.hidden, state.attention))
+        return passed(self.layers[index - 1], state)
 
     def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
         for pooler in self._pooler:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from eebench.backbones.tokens import load_tokenizer
 from eebench.errors import UserError
@@ -172,6 +173,7 @@ def test_layers_after_the_exit_are_not_computed(model_of, encoded):
 def test_no_head_is_asked_that_the_rule_does_not_need(model_of, encoded, name, threshold, asked):
     model, seen = model_of("bert"), []
     for layer, head in model.heads.items():
+        head.classifier = nn.Sequential(head.classifier)  # what is no plain linear map is called, and heard
         head.classifier.register_forward_hook(lambda *_, layer=layer: seen.append(layer))
     leave_early(model, find_rule(name), threshold, encoded.batch(np.array([0])))
     assert seen == asked
