@@ -7,7 +7,7 @@ whole forward pass is the loop over it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -114,6 +114,13 @@ class Backbone(nn.Module, ABC):
 
         Raises ModelError when the checkpoint in `directory` should have them and does not.
         """
+
+    def stock(self) -> Callable[[Batch], Tensor] | None:
+        """The forward pass of the library's own class over these modules, hidden states [B, T, H] after the last layer.
+
+        What users come from, for measuring; None where it cannot be put together from the modules.
+        """
+        return None
 
     def forward(self, batch: Batch) -> State:
         """The state after the last layer."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
@@ -30,6 +33,18 @@ class BertBackbone(Backbone):
 
     def layer(self, index: int, state: State) -> State:
         return passed(self.layers[index - 1], state)
+
+    def stock(self) -> Callable[[Batch], Tensor]:
+        with torch.device("meta"):
+            model = BertModel(self.config, add_pooling_layer=False)
+        model.embeddings, model.encoder.layer = self.embeddings, self.layers
+
+        def run(batch: Batch) -> Tensor:
+            found = model(batch.input_ids, batch.mask.long(), batch.segments)
+            hidden: Tensor = found.last_hidden_state
+            return hidden
+
+        return run
 
     def pooler_weights(self, layer: int | None = None) -> tuple[Tensor, Tensor] | None:
         for pooler in self._pooler:

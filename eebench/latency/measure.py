@@ -17,8 +17,8 @@ from eebench.engine.execute import Executor
 from eebench.engine.turns import device_name
 from eebench.errors import UserError
 from eebench.latency.choosing import TARGET, Chosen, at_setting, at_speedup
-from eebench.latency.passes import Measurand, Timed, full_forward, in_turns
-from eebench.latency.table import FULL, LatencyRow, conditions
+from eebench.latency.passes import Measurand, Timed, full_forward, in_turns, stock_forward
+from eebench.latency.table import FULL, STOCK, WHOLE, LatencyRow, conditions
 from eebench.model import MultiExitModel
 from eebench.plan import Job
 from eebench.replay import require
@@ -85,6 +85,10 @@ class Subject:
         """The subject run by one executor."""
         if executor == FULL:
             return Measurand(size, partial(full_forward, self.model, precision=precision))
+        if executor == STOCK:
+            stock = self.model.backbone.stock()
+            assert stock is not None
+            return Measurand(size, partial(stock_forward, self.model, stock, precision=precision))
         walk = Walk(self.model, self.chosen.rule, self.chosen.threshold, precision)
         order = find_executor(executor)
         return Measurand(size, lambda batches: order(walk, batches, size))
@@ -173,7 +177,7 @@ def trace_rows(trace: Trace, rows: NDArray[np.int64]) -> Trace:
 def measure_latency(
     candidates: Sequence[Candidate], bench: Bench, on_turn: OnTurn = lambda done, total: None
 ) -> list[LatencyRow]:
-    """One row for the full model at each batch size, then one per subject, batch size and executor.
+    """The full model at each batch size, as eebench and as its library runs it, then each subject by each executor.
 
     All models are in memory at once: taking turns is what makes their times compare.
     """
@@ -183,7 +187,8 @@ def measure_latency(
             "sequential has batches of 1, compact and pooled larger ones; choose a batch size to match."
         )
     full = bench.full()
-    works = [(full, FULL, size) for size in dict.fromkeys(size for size, _ in runs)]
+    whole = WHOLE if full.model.backbone.stock() is not None else (FULL,)
+    works = [(full, name, size) for size, name in product(dict.fromkeys(size for size, _ in runs), whole)]
     subjects = [subject for candidate in candidates for subject in bench.subjects(candidate)]
     works += [(subject, name, size) for subject in subjects for size, name in runs]
     timed = in_turns(

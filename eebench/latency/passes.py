@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from eebench.backbones.base import Batch, State
 from eebench.backbones.tokens import Encoded
 from eebench.engine.turns import clock, rotated
 from eebench.model import MultiExitModel
@@ -66,6 +68,24 @@ def full_forward(
             for layer in range(1, depth + 1):
                 state = model.advance(layer, state)
             logits = model.classify(depth, state)
+        yield Departure(entry.places, last, depth, logits)
+
+
+def stock_forward(
+    model: MultiExitModel,
+    stock: Callable[[Batch], Tensor],
+    batches: Iterable[Entry],
+    precision: Precision = "fp32",
+) -> Iterator[Departure]:
+    """The same rows through the library's own forward pass, and the same last exit."""
+    model.eval()
+    last, depth = len(model.exit_layers) - 1, model.depth
+    for entry in batches:
+        batch = entry.batch
+        with computing(batch.mask.device, precision):
+            hidden = stock(batch)
+            attention = model.backbone.attend(hidden, batch.mask, batch.padded)
+            logits = model.classify(depth, State(hidden, batch.mask, attention))
         yield Departure(entry.places, last, depth, logits)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eebench.latency.table import FULL, LATENCY, LatencyRow, slower_than_full
+from eebench.latency.table import FULL, LATENCY, STOCK, WHOLE, LatencyRow, slower_than_full
 from eebench.report.figures import Caption
 from eebench.report.files import FigureFile, free_path
 from eebench.report.latency_figure import latency_svg
@@ -17,15 +17,15 @@ from eebench.report.selection import mapping
 
 MEANING = (
     "Every row and the full model were run in turns of a few samples, on the same samples in batches made alike. "
-    "*Time* is the median over passes of the full model's time over this one's, at the same batch size; *FLOPs* is the "
-    "speed-up in FLOPs, each sample at its real length; *efficiency* is the first over the second: how much of what is "
-    "saved in FLOPs is saved in time. Latency runs from a sample's batch being made to its answer. *sequential* runs "
-    "one sample at a time, *compact* drops rows that leave from their batch, *pooled* fills batches up again with rows "
-    "at the same depth. Scores are of the samples measured, not of the whole split; the range is from the fastest pass "
+    "*Time* is the median over passes of the full model's time over this one's, at the same batch size; *FLOPs* is "
+    "the speed-up in FLOPs, each sample at its real length; *efficiency* is the first over the second: how much of "
+    "what is saved in FLOPs is saved in time. Latency runs from a sample's batch being made to its answer. *full* "
+    "runs all layers by the code that leaves early, *stock* by the forward pass of transformers, *sequential* one "
+    "sample at a time; *compact* drops rows that leave from their batch, *pooled* fills batches up again with rows at "
+    "the same depth. Scores are of the samples measured, not of the whole split; the range is from the fastest pass "
     "to the slowest. One sample at a time, a layer's time grows more slowly than its tokens: where long texts leave "
     "first, FLOPs save more than time does. A setting that was not named is the one with the best dev score at twice "
-    "the speed or more. "
-    "Times belong to the device; the ratios say what carries over."
+    "the speed or more. Times belong to the device; the ratios say what carries over."
 )
 ALL_FASTER = (
     "Nothing measured here takes longer per sample than the full model; one answer can still wait longer."
@@ -49,7 +49,9 @@ def latency_section(folder: Path) -> Iterator[str]:
         yield f"### {escape(there[0].backbone)}, {escape(there[0].task)}"
         for size in dict.fromkeys(row.batch_size for row in there):
             yield f"Batches of {size}:" if size > 1 else "One sample at a time:"
-            yield _table([row for row in there if row.batch_size == size], titles)
+            alike = [row for row in there if row.batch_size == size]
+            yield _table(alike, titles)
+            yield from _beside_stock(alike)
         slower = list(slower_than_full([_named(row, titles) for row in there]))
         yield "\n".join(f"- {escape(sentence)}" for sentence in slower) or ALL_FASTER
         yield from (images[alt] for alt in _alts(there) if alt in images)
@@ -63,7 +65,7 @@ def latency_figures(folder: Path) -> list[FigureFile]:
     rows = LATENCY.read(folder)
     titles, metrics = _titles(folder), _metrics(folder)
     files: list[FigureFile] = []
-    for key in dict.fromkeys(_figure_key(row) for row in rows if row.executor != FULL):
+    for key in dict.fromkeys(_figure_key(row) for row in rows if row.executor not in WHOLE):
         own = [row for row in rows if _figure_key(row) == key]
         first = own[0]
         full = [row for row in rows if row.executor == FULL and _run_key(row) == _run_key(first)]
@@ -94,7 +96,7 @@ def _alt(row: LatencyRow) -> str:
 
 
 def _alts(rows: Sequence[LatencyRow]) -> list[str]:
-    return list(dict.fromkeys(_alt(row) for row in rows if row.executor != FULL))
+    return list(dict.fromkeys(_alt(row) for row in rows if row.executor not in WHOLE))
 
 
 def _table(rows: Sequence[LatencyRow], titles: Mapping[str, str]) -> str:
@@ -110,6 +112,24 @@ def _table(rows: Sequence[LatencyRow], titles: Mapping[str, str]) -> str:
         for row in rows
     ]  # fmt: skip
     return table(HEADERS, lines, sides="llllrrrrrrrr")
+
+
+def _beside_stock(rows: Sequence[LatencyRow]) -> Iterator[str]:
+    """What the speed-ups are against the full model as its library runs it, where that was measured."""
+    for stock in (row for row in rows if row.executor == STOCK):
+        against = [row for row in rows if row.executor not in WHOLE]
+        if against:
+            gains = [row.speedup_time / stock.speedup_time for row in against]
+            shares = [gain / row.speedup_flops for gain, row in zip(gains, against, strict=True)]
+            yield (
+                f"Against *stock*, the full model by the forward pass of transformers, speed-ups in time are "
+                f"{_between(gains, times)}, efficiencies {_between(shares, lambda share: decimal(share, 2))}."
+            )
+
+
+def _between(values: Sequence[float], written: Callable[[float], str]) -> str:
+    low, high = written(min(values)), written(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def _named(row: LatencyRow, titles: Mapping[str, str]) -> LatencyRow:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from eebench.latency.table import FULL, LatencyRow
+from eebench.latency.table import FULL, WHOLE, LatencyRow
 from eebench.report.figures import INK, LONG_DASHES, Caption, Look, curve_look, finish, short_label, style
 from eebench.report.markdown import plain
 
@@ -21,7 +21,7 @@ def latency_svg(rows: Sequence[LatencyRow], titles: Mapping[str, str], caption: 
     `rows` are of one task, backbone, device, batch size and executor, the full model's among them; `titles` name
     methods. A point that moves to the right from the left panel to the right one saves less time than FLOPs.
     """
-    labels = list(dict.fromkeys(row.method for row in rows if row.executor != FULL))
+    labels = list(dict.fromkeys(row.method for row in rows if row.executor not in WHOLE))
     with style():
         figure = Figure(figsize=(10.4, max(4.6, 1.2 + 0.21 * len(labels))), layout="constrained")
         FigureCanvasSVG(figure)
@@ -29,7 +29,7 @@ def latency_svg(rows: Sequence[LatencyRow], titles: Mapping[str, str], caption: 
         for axes, (name, column) in zip((left, right), PANELS, strict=True):
             axes.spines["right"].set_visible(False)
             for index, label in enumerate(labels):
-                own = [row for row in rows if row.method == label and row.executor != FULL]
+                own = [row for row in rows if row.method == label and row.executor not in WHOLE]
                 _draw(axes, own, column, titles.get(label, label), curve_look(index))
             _draw_full(axes, rows, titles)
             axes.set_xlabel(f"{name} (share of the full model)")

@@ -6,6 +6,7 @@ from transformers import BertConfig, BertModel
 from eebench.backbones.bert import BertBackbone
 from eebench.backbones.checkpoints import find_checkpoint, load_backbone
 from eebench.backbones.tokens import load_tokenizer
+from eebench.depth import first_layers
 
 
 def random_model(attention="sdpa"):
@@ -37,6 +38,14 @@ def test_layer_by_layer_equals_the_stock_forward_pass():
         for layer in range(1, 4):
             state = backbone.layer(layer, state)
             difference = (state.hidden - stock.hidden_states[layer])[batch.mask]
+            assert difference.abs().max() < 1e-5
+
+
+def test_the_stock_forward_pass_over_the_same_modules():
+    backbone, batch = BertBackbone(random_model()), padded_batch()
+    with torch.inference_mode():
+        for one in (backbone, first_layers(backbone, 2)):
+            difference = (one.stock()(batch) - one(batch).hidden)[batch.mask]
             assert difference.abs().max() < 1e-5
 
 

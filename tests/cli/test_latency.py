@@ -37,14 +37,16 @@ def test_a_suite_is_measured_at_default_settings(eebench, swept, rows):
     assert answer.code == 0 and answer.err == ""
     found = rows()
     assert [(row["method"], row["rule"], row["executor"], row["batch_size"]) for row in found] == [
-        ("finetune", "budgeted", "full", "1"), ("finetune", "budgeted", "full", "8"),
+        *(("finetune", "budgeted", executor, size) for size in "18" for executor in ("full", "stock")),
         *((name, rule, executor, size) for name, rule in (("joint", "entropy"), ("pabee", "patience"))
           for executor, size in (("sequential", "1"), ("compact", "8"), ("pooled", "8"))),
     ]  # fmt: skip
     assert {row["convention"] for row in found} == {"full_2mac@real"}
     assert {(row["repeats"], row["samples"], row["threads"]) for row in found} == {("1", "48", "1")}
     assert answer.out.splitlines()[0].split()[:5] == ["method", "rule", "setting", "executor", "batch"]
-    slower = [row for row in found if row["executor"] != "full" and float(row["speedup_time"]) < 1]
+    slower = [
+        row for row in found if row["executor"] not in ("full", "stock") and float(row["speedup_time"]) < 1
+    ]
     assert answer.out.count("Slower than the full model:") == len(slower)
     assert "wrote results/small/latency.csv" in answer.out
 
@@ -75,7 +77,7 @@ def test_one_setting_of_one_method_leaves_the_other_rows(eebench, swept, rows):
         "8",
         "9",
     )
-    assert len([row for row in after if row["method"] == "finetune"]) == 2
+    assert len([row for row in after if row["method"] == "finetune"]) == 4
     other = eebench("latency", *ONCE, "--only", "method=pabee", "--samples", 10, "--precision", "bf16")
     assert other.code == 2 and other.out == "" and rows() == after
     assert (

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from eebench.backbones.base import Backbone
+from eebench.backbones.bert import BertBackbone
 from eebench.cost.conventions import convention
 from eebench.errors import UserError
 from eebench.latency.measure import Bench, Candidate, Protocol, encoded_rows, measure_latency, trace_rows
@@ -43,16 +45,17 @@ def test_one_interleaved_run_becomes_rows(bench, jobs, executor):
     heard = []
     rows = measure_latency([Candidate("mine", jobs["pabee"], {})], place, lambda *done: heard.append(done))
     assert [(row.method, row.executor, row.batch_size) for row in rows] == [
-        ("finetune", "full", 1), ("finetune", "full", 8), ("mine", "sequential", 1), ("mine", "compact", 8),
-        ("mine", "pooled", 8),
+        ("finetune", "full", 1), ("finetune", "stock", 1), ("finetune", "full", 8), ("finetune", "stock", 8),
+        ("mine", "sequential", 1), ("mine", "compact", 8), ("mine", "pooled", 8),
     ]  # fmt: skip
     assert heard == [(1, 3), (2, 3), (3, 3)]
-    for row in rows[:2]:
-        assert row.speedup_time == row.speedup_flops == row.efficiency == 1.0
+    for row in rows[:4]:
+        assert row.speedup_flops == 1.0 and row.speedup_time == row.efficiency > 0
+        assert (row.speedup_time == 1.0) is (row.executor == "full") and row.score == rows[0].score
         assert (row.setting, row.mean_exit) == ("exit=2", 2.0)
     trace = executor.ensure_trace(jobs["pabee"])
     (point,) = point_rows(Measured.of(jobs["pabee"], trace, REAL), find_rule("entropy"), [0.6])
-    for row in rows[2:]:
+    for row in rows[4:]:
         assert row.score == pytest.approx(point["score"]) and row.mean_exit == pytest.approx(
             point["mean_exit"]
         )
@@ -64,9 +67,15 @@ def test_one_interleaved_run_becomes_rows(bench, jobs, executor):
         assert (row.repeats, row.samples, row.threads, row.convention) == (2, 48, 1, "full_2mac@real")
 
 
+def test_without_a_stock_forward_pass_there_is_no_row_for_it(bench, jobs, monkeypatch):
+    monkeypatch.setattr(BertBackbone, "stock", Backbone.stock)
+    rows = measure_latency([Candidate("mine", jobs["pabee"], {"patience": [1.0]})], bench(batch_sizes=(1,)))
+    assert [row.executor for row in rows] == ["full", "sequential"]
+
+
 def test_default_rules_are_measured_at_the_speedup_asked_for(bench, jobs):
     place = bench(batch_sizes=(8,), executors=("compact",), target=1.9)
-    _, row = measure_latency([Candidate("pabee", jobs["pabee"], {"budgeted": None})], place)
+    _, _, row = measure_latency([Candidate("pabee", jobs["pabee"], {"budgeted": None})], place)
     assert (row.rule, row.setting) == ("budgeted", "exit=1") and row.mean_exit == 1.0
 
 

@@ -1,12 +1,25 @@
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
+from eebench.backbones.bert import BertBackbone
 from eebench.backbones.tokens import load_tokenizer
 from eebench.engine.execute import build
-from eebench.latency.passes import Measurand, Pass, Runner, full_forward, in_turns, side_by_side
+from eebench.heads import HeadConfig, exit_heads
+from eebench.latency.passes import (
+    Measurand,
+    Pass,
+    Runner,
+    full_forward,
+    in_turns,
+    side_by_side,
+    stock_forward,
+)
+from eebench.model import MultiExitModel
 from eebench.runtime.walking import Departure
 from eebench.toy import toy_data
 
@@ -16,6 +29,16 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def encoded():
     return load_tokenizer("toy").encode(toy_data(dev=80).splits["dev"].texts, 16)
+
+
+@pytest.fixture
+def tiny_bert():
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=500, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24
+    )
+    backbone = BertBackbone(BertModel(config), "mean")
+    return MultiExitModel(backbone, exit_heads(backbone, 2, HeadConfig(), (1, 2, 3))).eval()
 
 
 def sleeper(seconds, log=None, name=""):
@@ -29,6 +52,16 @@ def sleeper(seconds, log=None, name=""):
             yield Departure(entry.places, 0, 1, torch.tensor([[0.0, 1.0]]).expand(len(entry.places), -1))
 
     return run
+
+
+def test_the_stock_forward_pass_answers_like_the_full_model(encoded, tiny_bert):
+    stock = partial(stock_forward, tiny_bert, tiny_bert.backbone.stock())
+    for size in (1, 7):
+        pair = [Measurand(size, stock), Measurand(size, partial(full_forward, tiny_bert))]
+        found, expected = side_by_side(pair, encoded, 0, CPU)
+        assert found.answers.tolist() == expected.answers.tolist() and set(found.layers) == {3}
+        for one, other in zip(found.departures, expected.departures, strict=True):
+            torch.testing.assert_close(one.logits, other.logits, atol=1e-5, rtol=0)
 
 
 def test_the_full_model_answers_with_its_last_exit(encoded, toy_job):

@@ -67,7 +67,8 @@ def test_a_part_replaces_its_methods_and_the_whole_its_places():
 
 
 def test_what_is_slower_is_said_in_words():
-    assert list(slower_than_full([FULL, FAST, SLOW, replace(FULL, speedup_time=0.99)])) == [
+    library = replace(FULL, executor="stock", speedup_time=0.9)
+    assert list(slower_than_full([FULL, library, FAST, SLOW, replace(FULL, speedup_time=0.99)])) == [
         "Slower than the full model: pabee, patience patience=3, pooled, batches of 32 on rte saves FLOPs (2.00x) and "
         "costs time (0.80x)."
     ]

@@ -46,6 +46,22 @@ def test_what_is_slower_is_said_in_words(tiny):
     assert ALL_FASTER not in blocks
 
 
+def test_speedups_against_the_library_are_said_in_words(tiny):
+    library = replace(FULL, executor="stock", speedup_time=0.95, efficiency=0.95)
+    LATENCY.write(tiny, [FULL, library, FAST, replace(FAST, speedup_flops=1.6)])
+    blocks = list(latency_section(tiny))
+    assert (  # 1.9 / 0.95 = 2; 2 / 2 = 1 and 2 / 1.6 = 1.25
+        "Against *stock*, the full model by the forward pass of transformers, speed-ups in time are 2.00x, "
+        "efficiencies 1.00 to 1.25."
+    ) in blocks
+    assert "| stock      |" in blocks[2] and ALL_FASTER in blocks
+    assert [figure.path for figure in latency_figures(tiny)] == [
+        "figures/latency-RTE-toy-bert-compact-32.svg"
+    ]
+    LATENCY.write(tiny, [FULL, library])
+    assert not any("Against *stock*" in block for block in latency_section(tiny))
+
+
 def test_places_and_sizes_are_apart(tiny):
     one = replace(FULL, batch_size=1)
     alone = replace(FAST, batch_size=1, executor="sequential", repeats=1)
