@@ -1,7 +1,7 @@
 """BERT-type layers in evaluation, computed with the stock modules' weights but without calling the modules.
 
-The same operations in the same order, so the same bits. What is saved is the machinery of some fifteen module calls: on
-a CPU about half a millisecond a layer, nothing to a batch but a fifth of the time of a single row.
+The same operations in the same order, so the same bits. What is saved is the machinery of some fifteen module calls:
+nothing to a batch, about a tenth of a layer's time to a single row on a CPU.
 """
 
 from __future__ import annotations
