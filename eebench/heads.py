@@ -95,13 +95,17 @@ class ExitHead(nn.Module):
 
     def pooled(self, state: State) -> Tensor:
         """What the classifier reads, before dropout: [B, H]."""
-        pooled = pool(state, self.pooling)
-        return pooled if self.pooler is None else self.pooler(pooled)
+        pooled, pooler = pool(state, self.pooling), self.pooler
+        # Not called as a module: at batch 1 that machinery takes as long as the classifier.
+        return pooled if pooler is None else pooler.forward(pooled)
+
+    def read(self, pooled: Tensor) -> Tensor:
+        """Logits [B, C] of that vector."""
+        # Asked here for the same reason: a dropout that does nothing.
+        return linear(self.classifier, self.dropout(pooled) if self.training else pooled)
 
     def forward(self, state: State) -> Tensor:
-        pooled = self.pooled(state)
-        # Asked here, because at batch 1 a dropout that does nothing takes as long as the classifier.
-        return linear(self.classifier, self.dropout(pooled) if self.training else pooled)
+        return self.read(self.pooled(state))
 
 
 class NarrowAttention(nn.Module):

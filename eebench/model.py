@@ -83,7 +83,8 @@ class MultiExitModel(nn.Module):
 
     def classify(self, layer: int, state: State) -> Tensor:
         """Logits [B, C] of the exit after `layer`, in fp32 whatever the autocast."""
-        logits: Tensor = self.heads[str(layer)](state)
+        # Not called as a module, so hooks on it are not heard: at batch 1 that machinery is a tenth of an exit's time.
+        logits: Tensor = self.heads[str(layer)].forward(state)
         return logits.float()
 
     def signals(self, layer: int, state: State) -> Signals:
@@ -94,8 +95,8 @@ class MultiExitModel(nn.Module):
         self, layer: int, state: State, kinds: frozenset[str], before: Gram | None
     ) -> tuple[Signals, Gram | None]:
         """Signals of the `kinds` asked for at the exit after `layer`, and what the next exit compares itself with."""
-        heads = bool(kinds & {"logits", "score"})
-        signals = self.signals(layer, state) if heads else Signals(None, executed=state.executed)
+        unasked = kinds.isdisjoint(HEADS)
+        signals = Signals(None, executed=state.executed) if unasked else self.signals(layer, state)
         if "similarity" not in kinds:
             return signals, None
         now = centred_gram(state)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from eebench.backbones.base import Backbone, Batch, Pooling, State, dense_weights
-from eebench.backbones.evaluation import passed
+from eebench.backbones.evaluation import embedded, passed
 
 
 class BertBackbone(Backbone):
@@ -28,7 +28,7 @@ class BertBackbone(Backbone):
         self._pooler = (model.pooler,) if model.pooler is not None else ()
 
     def embed(self, batch: Batch) -> State:
-        hidden = self.embeddings(input_ids=batch.input_ids, token_type_ids=batch.segments)
+        hidden = embedded(self.embeddings, batch)
         return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:

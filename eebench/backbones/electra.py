@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import ElectraConfig, ElectraModel
 
 from eebench.backbones.base import Backbone, Batch, Pooling, State
-from eebench.backbones.evaluation import passed
+from eebench.backbones.evaluation import embedded, passed
 
 
 class ElectraBackbone(Backbone):
@@ -26,8 +26,7 @@ class ElectraBackbone(Backbone):
         self.depth, self.width, self.pooling = len(self.layers), model.config.hidden_size, pooling
 
     def embed(self, batch: Batch) -> State:
-        hidden = self.embeddings(input_ids=batch.input_ids, token_type_ids=batch.segments)
-        hidden = self.projection(hidden)
+        hidden = self.projection(embedded(self.embeddings, batch))
         return State(hidden, batch.mask, self.attend(hidden, batch.mask, batch.padded))
 
     def layer(self, index: int, state: State) -> State:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -52,12 +51,11 @@ class Encoded:
 
     def singles(self) -> Iterator[Batch]:
         """Every row as a batch of its own, in order: views of tensors made once, so it takes next to no time."""
-        ids, segments = (
-            torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0) for tokens in (self.ids, self.segments)
-        )
-        mask = torch.ones((1, int(self.lengths.max(initial=0))), dtype=torch.bool)
-        for start, stop in pairwise(self.offsets.tolist()):
-            yield Batch(ids[:, start:stop], mask[:, : stop - start], segments[:, start:stop], padded=False)
+        lengths = self.lengths.tolist()
+        whole = self.ids.astype(np.int64), np.ones(len(self.ids), bool), self.segments.astype(np.int64)
+        views = (torch.split_with_sizes(torch.from_numpy(tokens)[None], lengths, dim=1) for tokens in whole)
+        for ids, mask, segments in zip(*views, strict=True):
+            yield Batch(ids, mask, segments, padded=False)
 
 
 class Tokenizer(Protocol):

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, State
+from eebench.backbones.evaluation import linear
 from eebench.heads import ExitHead, HeadConfig, exit_heads
 from eebench.losses import exit_losses
 from eebench.methods.base import Method
@@ -31,8 +32,8 @@ class ScoredModel(MultiExitModel):
         head = self.heads[str(layer)]
         assert isinstance(head, ExitHead)
         pooled = head.pooled(state)
-        certainty = torch.sigmoid(self.scorer(pooled).float())[:, 0]
-        return Signals(head.classifier(head.dropout(pooled)).float(), certainty)
+        certainty = torch.sigmoid(linear(self.scorer, pooled).float())[:, 0]
+        return Signals(head.read(pooled).float(), certainty)
 
 
 class BerxitOptions(TrainingOptions):

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Batch, Pooling, State
+from eebench.backbones.evaluation import linear
 from eebench.contrastive import (
     Negatives,
     Split,
@@ -115,9 +116,10 @@ class CsdbertHead(nn.Module):
 
     def read(self, pooled: Tensor) -> Tensor:
         """Logits [B, C] of h, fp32."""
-        read = pooled if self.pooler is None else self.pooler(pooled)
+        pooler = self.pooler
+        read = pooled if pooler is None else pooler.forward(pooled)
         # Half precision would round the tangent to 1 and its gradient to 0.
-        logits: Tensor = self.classifier(self.dropout(read)).float()
+        logits = linear(self.classifier, self.dropout(read) if self.training else read).float()
         return torch.tanh(logits) if self.bounded else logits
 
     def forward(self, state: State) -> Tensor:

@@ -50,10 +50,9 @@ def singles(stream: Stream, device: torch.device) -> Iterator[Entry]:
     """Every row on its own, in order."""
     first = 0
     for piece in pieces_of(stream):
-        places, lengths = np.arange(first, first + len(piece)), piece.lengths
-        for row, batch in enumerate(piece.singles()):
-            here = slice(row, row + 1)
-            yield Entry(places[here], lengths[here], moved(batch, device))
+        places, lengths = np.arange(first, first + len(piece))[:, None], piece.lengths[:, None]
+        for place, length, batch in zip(places, lengths, piece.singles(), strict=True):
+            yield Entry(place, length, moved(batch, device))
         first += len(piece)
 
 

@@ -1,14 +1,15 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel, RobertaConfig, RobertaModel
 
 from eebench.backbones import evaluation
-from eebench.backbones.base import State
+from eebench.backbones.base import Batch, State
 from eebench.backbones.bert import BertBackbone
 from eebench.backbones.electra import ElectraBackbone
 from eebench.backbones.roberta import RobertaBackbone
-from eebench.slender import keep_heads, keep_neurons
+from eebench.slender import FactorisedEmbedding, keep_heads, keep_neurons
 
 STOCK = {
     "bert": (BertConfig, BertModel, BertBackbone),
@@ -54,6 +55,29 @@ def test_the_bits_are_those_of_the_stock_layer(backbone, padded, slender):
     assert found.mask is state.mask and found.attention is state.attention
 
 
+@pytest.mark.parametrize("factorised", [False, True])
+@pytest.mark.parametrize("name", ["bert", "electra"])
+def test_the_bits_are_those_of_the_stock_embeddings(name, factorised):
+    config, model, backbone = STOCK[name]
+    backbone = backbone(model(config(vocab_size=60, embedding_size=32, **SIZE))).eval()
+    parts = backbone.embeddings
+    if factorised:
+        parts.word_embeddings = FactorisedEmbedding(60, rank=4, width=32)
+    ids, segments = torch.randint(60, (3, 7)), torch.randint(2, (3, 7))
+    batch = Batch(ids, torch.ones(3, 7, dtype=torch.bool), segments, padded=False)
+    with torch.inference_mode():
+        expected = parts(input_ids=ids, token_type_ids=segments)
+        called = []
+        for module in (parts.LayerNorm, parts.token_type_embeddings, parts.dropout):
+            module.register_forward_hook(lambda module, *_: called.append(module))
+        assert torch.equal(backbone.embed(batch).hidden, expected) and not called
+        handle = parts.register_forward_hook(lambda module, *_: called.append(module))
+        assert torch.equal(backbone.embed(batch).hidden, expected) and called.pop() is parts
+        handle.remove()
+        backbone.train().embed(batch)
+    assert parts.dropout in called
+
+
 def test_training_calls_the_layer(backbone):
     called = calls_of(backbone.layers[0])
     backbone.layer(1, some_state(padded=False))
@@ -85,3 +109,10 @@ def test_what_stands_in_for_a_linear_map_is_called(backbone):
     with torch.inference_mode():
         assert torch.equal(backbone.layer(1, state).hidden, layer(state.hidden, state.attention))
     assert evaluation.linear(Doubled(), torch.ones(2)).tolist() == [2, 2]
+
+
+def test_a_linear_map_that_computes_its_weight_is_called():
+    part, vectors = nn.Linear(3, 2), torch.randn(4, 3)
+    prune.l1_unstructured(part, "weight", amount=3)
+    assert torch.equal(evaluation.linear(part, vectors), part(vectors))
+    assert torch.equal(evaluation.linear(nn.Linear(3, 2, bias=False), vectors * 0), torch.zeros(4, 2))
