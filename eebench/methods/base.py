@@ -69,7 +69,9 @@ class Method(ABC):
     def exit_form(self, options: TrainingOptions) -> str:
         """How results call the form of the exits."""
         head = options.head
-        return f"{head.attention} attention" if head.attention != "none" else f"{head.pooler} pooler"
+        if head.attention != "none":
+            return f"{head.attention} attention"
+        return "linear" if head.pooler == "none" else f"{head.pooler} pooler"
 
     def depth(self, options: TrainingOptions, layers: int) -> int:
         """How many layers of a backbone of `layers` layers are kept."""

@@ -33,3 +33,11 @@ def test_by_default_every_layer_gets_an_exit_and_nothing_is_needed():
 def test_a_method_without_stages_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         type("Half", (Method,), {"name": "half"})()
+
+
+def test_results_name_the_form_of_the_exits():
+    heads = {"none": "linear", "tanh": "tanh pooler", "own": "own pooler", "shared": "shared pooler"}
+    for pooler, form in heads.items():
+        assert Plain().exit_form(TrainingOptions(head=HeadConfig(pooler=pooler))) == form
+    attention = HeadConfig(attention="fastbert")
+    assert Plain().exit_form(TrainingOptions(head=attention)) == "fastbert attention"
