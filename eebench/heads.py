@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Pooling, State
-from eebench.backbones.evaluation import linear
+from eebench.backbones.evaluation import given, linear
 
 PoolerForm = Literal["none", "tanh", "shared", "own"]
 AttentionForm = Literal["none", "fastbert", "smartbert"]
@@ -96,12 +96,11 @@ class ExitHead(nn.Module):
     def pooled(self, state: State) -> Tensor:
         """What the classifier reads, before dropout: [B, H]."""
         pooled, pooler = pool(state, self.pooling), self.pooler
-        # Not called as a module: at batch 1 that machinery takes as long as the classifier.
-        return pooled if pooler is None else pooler.forward(pooled)
+        return pooled if pooler is None else given(pooler, pooled)
 
     def read(self, pooled: Tensor) -> Tensor:
         """Logits [B, C] of that vector."""
-        # Asked here for the same reason: a dropout that does nothing.
+        # Asked here, because at batch 1 a dropout that does nothing takes as long as the classifier.
         return linear(self.classifier, self.dropout(pooled) if self.training else pooled)
 
     def forward(self, state: State) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Batch, State
+from eebench.backbones.evaluation import given
 from eebench.kernels import Gram, alignment, centred_gram
 from eebench.rules.base import Signals
 
@@ -83,9 +84,7 @@ class MultiExitModel(nn.Module):
 
     def classify(self, layer: int, state: State) -> Tensor:
         """Logits [B, C] of the exit after `layer`, in fp32 whatever the autocast."""
-        # Not called as a module, so hooks on it are not heard: at batch 1 that machinery is a tenth of an exit's time.
-        logits: Tensor = self.heads[str(layer)].forward(state)
-        return logits.float()
+        return given(self.heads[str(layer)], state).float()
 
     def signals(self, layer: int, state: State) -> Signals:
         """What the head after `layer` shows a rule."""

@@ -33,6 +33,12 @@ def passed(layer: nn.Module, state: State) -> State:
     return replace(state, hidden=run(layer, state.hidden, state.attention))
 
 
+def given(module: nn.Module, seen: Any) -> Tensor:
+    """What a head, or a part of one, gives for what it sees; called as a module unless it is `unwatched`."""
+    found: Tensor = module.forward(seen) if unwatched(module) else module(seen)
+    return found
+
+
 def unwatched(module: nn.Module) -> bool:
     """Whether nobody would see that it was not called."""
     watched = module.training or module._forward_hooks or module._forward_pre_hooks

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from eebench.backbones.base import Backbone, Batch, Pooling, State
-from eebench.backbones.evaluation import linear
+from eebench.backbones.evaluation import given, linear
 from eebench.contrastive import (
     Negatives,
     Split,
@@ -117,7 +117,7 @@ class CsdbertHead(nn.Module):
     def read(self, pooled: Tensor) -> Tensor:
         """Logits [B, C] of h, fp32."""
         pooler = self.pooler
-        read = pooled if pooler is None else pooler.forward(pooled)
+        read = pooled if pooler is None else given(pooler, pooled)
         # Half precision would round the tangent to 1 and its gradient to 0.
         logits = linear(self.classifier, self.dropout(read) if self.training else read).float()
         return torch.tanh(logits) if self.bounded else logits

@@ -9,6 +9,8 @@ from eebench.backbones.base import Batch, State
 from eebench.backbones.bert import BertBackbone
 from eebench.backbones.electra import ElectraBackbone
 from eebench.backbones.roberta import RobertaBackbone
+from eebench.heads import HeadConfig, exit_heads
+from eebench.model import MultiExitModel
 from eebench.slender import FactorisedEmbedding, keep_heads, keep_neurons
 
 STOCK = {
@@ -97,6 +99,21 @@ def test_a_layer_that_is_watched_is_called(backbone):
             handle.remove()
         backbone.layer(1, some_state(padded=False))
     assert seen == [layer, layer]
+
+
+def test_a_head_is_called_where_that_is_heard(backbone):
+    heads = exit_heads(backbone, 2, HeadConfig(pooler="own"), (1, 2))
+    model, seen = MultiExitModel(backbone, heads).eval(), []
+    head, state = heads[1], some_state(padded=False)
+    with torch.inference_mode():
+        expected = head(state)
+        assert torch.equal(model.classify(1, state), expected)
+        for part in (head, head.pooler):
+            handle = part.register_forward_hook(lambda module, *_: seen.append(module))
+            assert torch.equal(model.classify(1, state), expected)
+            handle.remove()
+        model.classify(1, state)
+    assert seen == [head, head.pooler]
 
 
 def test_what_stands_in_for_a_linear_map_is_called(backbone):
