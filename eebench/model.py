@@ -13,6 +13,7 @@ from eebench.backbones.base import Backbone, Batch, State
 from eebench.backbones.evaluation import given
 from eebench.kernels import Gram, alignment, centred_gram
 from eebench.rules.base import Signals
+from eebench.tasks.scale import LabelScale
 
 HEADS = frozenset({"logits", "score"})
 """The signals that heads give, all that training needs."""
@@ -46,6 +47,8 @@ class MultiExitModel(nn.Module):
     comparable: ClassVar[bool] = True
     gate_threshold: float | None = None
     """The probability of skipping from which a layer is skipped; None where none ever is."""
+    scale: LabelScale | None = None
+    """What takes the exits' scores of a regression to the task's units; None while it trains, and for classes."""
 
     def __init__(self, backbone: Backbone, heads: dict[int, nn.Module]) -> None:
         super().__init__()
@@ -84,7 +87,12 @@ class MultiExitModel(nn.Module):
 
     def classify(self, layer: int, state: State) -> Tensor:
         """Logits [B, C] of the exit after `layer`, in fp32 whatever the autocast."""
-        return given(self.heads[str(layer)], state).float()
+        return self.in_units(given(self.heads[str(layer)], state))
+
+    def in_units(self, logits: Tensor) -> Tensor:
+        """What a head gives, in fp32 and, once training is over, in the task's units."""
+        scores, scale = logits.float(), self.scale
+        return scores if scale is None else scores * scale.deviation + scale.mean
 
     def signals(self, layer: int, state: State) -> Signals:
         """What the head after `layer` shows a rule."""

@@ -153,6 +153,7 @@ class Planner:
             options=resolved.model_dump(mode="json", exclude=set(method.inference)),
             backbone=backbone_fingerprint(backbone), task=task.name, data=data.fingerprint, seed=seed,
             needs={role: job.spec.key for role, job in needs.items()},
+            labels="standardised" if task.is_regression else "",
         )  # fmt: skip
         return Job(spec, method, resolved, backbone, task, data, seed, needs)
 

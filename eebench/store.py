@@ -32,7 +32,7 @@ class RunSpec:
     """What determines a trained model, and nothing else.
 
     `backbone` and `data` are fingerprints, so a model or data set has the same run wherever it lies. `needs`
-    maps roles to the keys of needed runs.
+    maps roles to the keys of needed runs. `labels` says what was done to the scores of a regression; empty for classes.
     """
 
     recipe: str
@@ -43,13 +43,14 @@ class RunSpec:
     data: str
     seed: int
     needs: Mapping[str, str] = field(default_factory=dict)
+    labels: str = ""
 
     def identity(self) -> dict[str, Any]:
         """The content of the hash."""
         return {
             "identity_version": IDENTITY_VERSION, "recipe": self.recipe, "recipe_version": self.recipe_version,
             "options": dict(self.options), "backbone": self.backbone, "task": self.task, "data": self.data,
-            "seed": self.seed, "needs": dict(self.needs),
+            "seed": self.seed, "needs": dict(self.needs), **({"labels": self.labels} if self.labels else {}),
         }  # fmt: skip
 
     @property

@@ -21,6 +21,7 @@ from eebench.model import MultiExitModel
 from eebench.options import describe, merge, resolve_options
 from eebench.plan import Job
 from eebench.store import Run, RunSpec
+from eebench.tasks.scale import LabelScale
 from eebench.tasks.specs import CATALOGUE
 from eebench.tasks.splits import TaskData
 from eebench.trace import Trace
@@ -49,7 +50,7 @@ class TrainedRun:
             raise RunError(
                 f"{self.run.model_path} is damaged; {again(self.job.method.name, self.run.spec)} makes it anew."
             ) from error
-        return trained(self.job, weights).eval()
+        return trained(self.job, weights, LabelScale.read(self.run.record())).eval()
 
     def dev_trace(self) -> Trace | None:
         """The trace on dev that belongs to the job's inference options, None when there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.plan import Job
 from eebench.slender import conform
 from eebench.store import Run, Store
+from eebench.tasks.scale import LabelScale
 from eebench.tasks.splits import HELD_OUT, Split, hold_out
 from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
 from eebench.training.checkpoints import CheckpointFile
@@ -66,7 +67,8 @@ class Executor:
 
     def model(self, job: Job) -> MultiExitModel:
         """The trained model of a finished run, on the executor's device."""
-        return trained(job, self.run(job).weights()).to(self.device)
+        run = self.run(job)
+        return trained(job, run.weights(), LabelScale.read(run.record())).to(self.device)
 
     def examples(self, job: Job, split: str) -> Examples:
         """A split, tokenised by the job's backbone; "holdout" is the slice of train that the job holds out."""
@@ -89,9 +91,11 @@ class Executor:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(job.seed)
             model = build(job)
-            job.method.initialise(model, {role: self._needed(need) for role, need in job.needs.items()})
+            setup = self._setup(job)
+            needed = {role: self._needed(need, setup.scale) for role, need in job.needs.items()}
+            job.method.initialise(model, needed)
             file = CheckpointFile(run.directory)
-            trainer = Trainer(model, job.method.stages(job.options), self._setup(job), file, on_step)
+            trainer = Trainer(model, job.method.stages(job.options), setup, file, on_step)
             try:
                 progress = trainer.run()
             except DamagedError:
@@ -105,12 +109,17 @@ class Executor:
             "parameters": model.parameter_count(), "training_steps": progress.steps,
             "history": progress.history, "exit_layers": list(model.exit_layers),
         }  # fmt: skip
+        if setup.scale is not None:
+            record["label_scale"] = asdict(setup.scale)
         run.finish(weights, record)
         file.clear()
 
-    def _needed(self, job: Job) -> Needed:
+    def _needed(self, job: Job, side: LabelScale | None) -> Needed:
+        """The needed run; its scores of a regression are on the `side` of the run that needs it, standardised."""
         weights = self._sound_weights(job)
-        return Needed(weights, lambda: trained(job, weights).eval())
+        own = LabelScale.read(self.run(job).record())
+        scale = None if own is None or side is None else own.seen_from(side)
+        return Needed(weights, lambda: trained(job, weights, scale).eval())
 
     def _sound_weights(self, job: Job) -> dict[str, torch.Tensor]:
         run = self.ensure_trained(job)
@@ -163,11 +172,14 @@ def build(job: Job) -> MultiExitModel:
     return job.method.build(pretrained(job), job.task.classes, job.options)
 
 
-def trained(job: Job, weights: dict[str, torch.Tensor]) -> MultiExitModel:
-    """The job's model as training leaves it, with those weights and the shapes they have."""
+def trained(job: Job, weights: dict[str, torch.Tensor], scale: LabelScale | None) -> MultiExitModel:
+    """The job's model as training leaves it, with those weights and the shapes they have; `scale` takes its scores
+    of a regression from the side they were trained on to the one that is wanted.
+    """
     model = job.method.finished(pretrained(job), job.task.classes, job.options)
     conform(model, weights)
     load_weights(model, weights)
+    model.scale = scale
     return model
 
 

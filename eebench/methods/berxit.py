@@ -33,7 +33,7 @@ class ScoredModel(MultiExitModel):
         assert isinstance(head, ExitHead)
         pooled = head.pooled(state)
         certainty = torch.sigmoid(linear(self.scorer, pooled).float())[:, 0]
-        return Signals(head.read(pooled).float(), certainty)
+        return Signals(self.in_units(head.read(pooled)), certainty)
 
 
 class BerxitOptions(TrainingOptions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from eebench.errors import DivergedError
 from eebench.model import MultiExitModel, load_weights, weights_of
 from eebench.slender import conform
+from eebench.tasks.scale import LabelScale
 from eebench.trace import trace_model
 from eebench.training.batches import epoch_batches
 from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, part, restore
@@ -25,7 +26,10 @@ CHECK_EVERY = 50
 
 @dataclass(frozen=True)
 class Setup:
-    """All that training depends on besides the model: data, metric, options, seed, device."""
+    """All that training depends on besides the model: data, metric, options, seed, device.
+
+    `train` is in the task's units, `targets` is what the losses see.
+    """
 
     train: Examples
     selection: Examples | None
@@ -33,6 +37,19 @@ class Setup:
     options: TrainingOptions
     seed: int
     device: torch.device
+
+    @property
+    def scale(self) -> LabelScale | None:
+        """How scores are standardised, from the rows trained on; None for classes."""
+        return LabelScale.of(self.train.labels)
+
+    @property
+    def targets(self) -> Examples:
+        """The training rows with the scores of a regression standardised."""
+        scale = self.scale
+        return (
+            self.train if scale is None else replace(self.train, labels=scale.standardised(self.train.labels))
+        )
 
 
 class Trainer:
@@ -74,7 +91,7 @@ class Trainer:
 
     def _stage(self, stage: Stage, tensors: dict[str, Tensor] | None) -> None:
         if self.progress.epoch == 0:
-            stage.first(self.model, self.setup.train)
+            stage.first(self.model, self.setup.targets)
         if tensors is not None:
             conform(self.model, part(tensors, "model"))  # training may have changed the shapes
         trained = freeze_others(self.model, stage)
@@ -104,7 +121,7 @@ class Trainer:
     def _epoch(
         self, stage: Stage, optimizer: torch.optim.Optimizer, trained: Sequence[tuple[str, nn.Parameter]]
     ) -> None:
-        options, progress, data = self.setup.options, self.progress, self.setup.train
+        options, progress, data = self.setup.options, self.progress, self.setup.targets
         schedule, total = stage.rates(options, self.steps_per_epoch), stage.steps(self.steps_per_epoch)
         epoch_seed = progress.steps  # distinct for every epoch of every stage, and known after a resume
         set_modes(self.model)
