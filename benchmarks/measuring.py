@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 import eebench
 from eebench.backbones.tokens import Encoded
-from eebench.cli.settings import auto_precision, find_device
+from eebench.cli.settings import find_device
 from eebench.engine.execute import Executor
 from eebench.engine.turns import device_name
 from eebench.errors import UnknownName
@@ -27,9 +27,10 @@ from eebench.suites import load_suite
 from eebench.tasks.specs import task_spec
 from eebench.toy import toy_data, toy_task
 from eebench.trace import Trace, trace_model
+from eebench.training.precision import auto_precision
 
 TOY_OPTIONS: Mapping[str, Any] = {
-    "epochs": 1, "lr": 5e-3, "batch_size": 16, "precision": "bf16", "head": {"pooler": "none"},
+    "epochs": 1, "lr": 5e-3, "batch_size": 16, "head": {"pooler": "none"},
     "select": "last", "holdout": 0.0, "patience": None,
 }  # fmt: skip
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 from measuring import Measure, Subject, Trained, machine, output_options, show, subject_options
 
-from eebench.cli.settings import auto_precision
 from eebench.engine.execute import Executor
 from eebench.errors import EebenchError
 from eebench.plan import Job, Planner, parse_only
@@ -33,6 +32,7 @@ from eebench.runtime.executors import EXECUTORS
 from eebench.store import Store
 from eebench.suites import load_suite
 from eebench.trace import Trace
+from eebench.training.precision import auto_precision
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
     points.csv       score and cost of every method, rule and setting
     exits.csv        score of every exit when all samples leave there
     summary.csv      one line per curve: speed-up within a point, score at 2x, area
-    runs.csv         status of every cell, failures with their reason; configurations a search tried; mean over exits
+    runs.csv         status of every cell, failures with their reason; configurations a search tried; mean over exits;
+                     precision of training; whether the model learned more than one answer for all rows
     costs.csv        parameters and FLOPs per sample of every component
     histograms.csv   quantities of every training step or sample, counted in bins; only where there is one
     checks.csv       how often the alignment rule's comparison was made and fired; only where it is swept
@@ -40,13 +41,13 @@ class Column:
     `places` is the number of decimals, 0 for integers and None for text. `order` is "given" (first
     appearance), "natural" (by the numbers inside the text), "number", "decimal" (by size, infinite ones too), or ""
     for a column outside the key. `absent` is what every cell of a column means that a folder written before there
-    was one does not have, NaN for a missing number.
+    was one does not have, NaN for a missing number, "" for a text that is not known.
     """
 
     name: str
     places: int | None = None
     order: str = ""
-    absent: float | None = None
+    absent: float | str | None = None
 
 
 def _given(*names: str) -> tuple[Column, ...]:
@@ -97,6 +98,8 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("configurations", 0, absent=1),
         Column("exit_mean", 4, absent=math.nan),
         Column("model_bytes", 0, absent=math.nan),
+        Column("precision", absent=""),
+        Column("learned", absent=""),
     ),
     "costs": (
         *_given("backbone", "component"),

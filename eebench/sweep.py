@@ -36,6 +36,7 @@ from eebench.summary import summarise
 from eebench.tasks.metrics import METRICS, from_confusion, score
 from eebench.trace import Trace
 from eebench.training.evaluation import exit_scores
+from eebench.training.learning import verdict
 
 REFERENCE_LENGTH = 128
 """Tokens at which the component table is printed when samples are charged their own length."""
@@ -254,6 +255,7 @@ class Collector:
                 "status": outcome.status, "reason": outcome.reason, "parameters": record.get("parameters"),
                 "training_steps": record.get("training_steps"), **form, "configurations": tried[cell.label],
                 "exit_mean": exit_mean(outcome), "model_bytes": record.get("model_bytes"),
+                "precision": "" if cell.job is None else cell.job.options.precision, "learned": verdict(record),
             }  # fmt: skip
 
     def _histograms(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

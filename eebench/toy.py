@@ -28,6 +28,29 @@ def toy_data(train: int = 96, dev: int = 48, seed: int = 0) -> TaskData:
     return TaskData(toy_task(), splits, fingerprint(splits))
 
 
+def toy_scores(train: int = 96, dev: int = 48, seed: int = 0) -> TaskData:
+    """The same sentences as a regression: 5 for a positive one, 1 for a negative one, less its number of words / 10."""
+    data = toy_data(train, dev, seed)
+    spec = TaskSpec(
+        "toy-scores", "toy", ("sentence",), (), ("pearson",), max_length=16, label_range=(0.0, 5.0)
+    )
+    splits = {
+        name: Split(
+            split.texts,
+            np.array(
+                [
+                    1 + 4 * label - len(text.split()) / 10
+                    for (text,), label in zip(split.texts, split.labels, strict=True)
+                ],
+                dtype=np.float32,
+            ),
+            split.ids,
+        )
+        for name, split in data.splits.items()
+    }
+    return TaskData(spec, splits, fingerprint(splits))
+
+
 def toy_split(rows: int, random: np.random.Generator) -> Split:
     """`rows` labelled sentences drawn from `random`."""
     texts: list[tuple[str, ...]] = []

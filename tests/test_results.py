@@ -38,7 +38,7 @@ def run(**changes: Any) -> dict[str, Any]:
     base = {
         "task": "SST-2", "backbone": "bert", "method": "pabee", "seed": 1, "status": "ok", "reason": "",
         "parameters": 109_483_778, "training_steps": 1200, "head": "own pooler", "pooling": "cls",
-        "configurations": 4, "exit_mean": 0.81234, "model_bytes": 437_951_328,
+        "configurations": 4, "exit_mean": 0.81234, "model_bytes": 437_951_328, "precision": "fp32", "learned": "yes",
     }  # fmt: skip
     return base | changes
 
@@ -63,7 +63,7 @@ class TestTableText:
             "exits": "task,backbone,method,exit,split,metric,score_mean,score_std,seeds,head,pooling\n",
             "summary": "task,backbone,method,rule,metric,full_score,speedup_at_1pt,score_at_2x,auc,seeds\n",
             "runs": "task,backbone,method,seed,status,reason,parameters,training_steps,head,pooling,"
-            "configurations,exit_mean,model_bytes\n",
+            "configurations,exit_mean,model_bytes,precision,learned\n",
             "costs": "backbone,component,parameters,flops,convention\n",
             "histograms": "task,backbone,method,quantity,low,high,count\n",
             "checks": "task,backbone,method,split,rule,theta,checks,fired\n",
@@ -130,7 +130,7 @@ class TestTableText:
         text = table_text("runs", pd.DataFrame([run(status="failed", reason='a, "b"\r\nand\x00c\u2028d')]))
         assert (
             text.splitlines()[1]
-            == 'SST-2,bert,pabee,1,failed,"a, ""b"" and c d",109483778,1200,own pooler,cls,4,0.8123,437951328'
+            == 'SST-2,bert,pabee,1,failed,"a, ""b"" and c d",109483778,1200,own pooler,cls,4,0.8123,437951328,fp32,yes'
         )
 
     def test_columns_outside_the_schema_are_left_out(self):
@@ -220,11 +220,12 @@ class TestWriteAndRead:
     def test_a_folder_from_before_there_was_a_search_had_one_configuration(self, tmp_path: Path):
         write_results(tmp_path, self.tables(), {})
         path = tmp_path / "runs.csv"
-        lines = [line.rsplit(",", 3)[0] for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.rsplit(",", 5)[0] for line in path.read_text(encoding="utf-8").splitlines()]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         runs = read_results(tmp_path).runs
         assert runs["configurations"].tolist() == [1, 1] and runs["exit_mean"].isna().all()
         assert runs["model_bytes"].isna().all()
+        assert runs["precision"].tolist() == runs["learned"].tolist() == ["", ""]
         assert (runs["exit_mean"].dtype, runs["model_bytes"].dtype) == ("float64", "Int64")
 
     def test_a_table_that_may_be_absent_is_there_only_with_rows(self, tmp_path: Path):
@@ -263,7 +264,7 @@ class TestDamage:
             (",reason,", ",cause,", r"runs.csv has no column 'reason'; `eebench sweep --suite smoke`"),
             (",2,ok", ",two,ok", r"runs.csv, line 3, column 'seed': 'two' is not a number"),
             (",2,ok", ",2.0,ok", r"column 'seed': '2.0' is not a number"),
-            ("SST-2,bert,pabee,2", "<<<<<<< HEAD\nSST-2,bert,pabee,2", r"runs.csv, line 3: 1 cells, not 13"),
+            ("SST-2,bert,pabee,2", "<<<<<<< HEAD\nSST-2,bert,pabee,2", r"runs.csv, line 3: 1 cells, not 15"),
             ("pabee,2", '"pabee,2', r"runs.csv is not a CSV table \(unexpected end of data\)"),
         ],
     )

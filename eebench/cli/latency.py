@@ -55,7 +55,7 @@ def latency(
 
         eebench latency --suite quickstart --only method=joint --at entropy:S=0.3 --batch-size 1
     """
-    from eebench.cli.settings import auto_precision, find_device
+    from eebench.cli.settings import find_device
     from eebench.engine.execute import Executor
     from eebench.latency.choosing import parse_at, parse_speedup
     from eebench.latency.measure import Protocol
@@ -66,6 +66,7 @@ def latency(
     from eebench.store import Store
     from eebench.suites import load_suite
     from eebench.timings import merged
+    from eebench.training.precision import auto_precision
 
     loaded, place = load_suite(suite), find_device(device)
     wanted = Wanted(loaded, parse_only(only), rule or ())

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
+
+    from eebench.plan import Job
 
 DataDir = Annotated[
     Path | None,
@@ -36,6 +40,16 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def auto_precision(device: torch.device) -> str:
-    """What `precision: auto` means on a device: bf16 where it is fast everywhere, fp32 elsewhere."""
-    return "bf16" if device.type == "cuda" else "fp32"
+def say_precision(jobs: Iterable[Job], device: torch.device) -> None:
+    """Says on stderr in which precision the jobs train, and warns of one that the device only emulates."""
+    from eebench.training.precision import bf16_slowdown, multiplies_in_bf16
+
+    found, has_units = sorted({job.options.precision for job in jobs}), multiplies_in_bf16(device)
+    units = "multiplies in bf16" if has_units else "does not multiply in bf16"
+    typer.echo(f"precision {', '.join(found)}; this {device.type} {units}.", err=True)
+    if "bf16" in found and not has_units:
+        typer.echo(
+            f"warning: bf16 is emulated here, a matrix product takes {bf16_slowdown(device):.0f} times as long as "
+            "in fp32; `precision: auto` takes fp32.",
+            err=True,
+        )

@@ -48,10 +48,11 @@ Row = tuple[str, str, str]
 
 def _suite_rows(suite: str, store: Store, data_dir: Path | None, device: str) -> list[Row]:
     """One row per cell: ok, failed with its reason, or missing; while a search is not done, its runs instead."""
-    from eebench.cli.settings import auto_precision, find_device
+    from eebench.cli.settings import find_device
     from eebench.plan import Planner
     from eebench.search import known_plan
     from eebench.suites import load_suite
+    from eebench.training.precision import auto_precision
 
     planner = Planner(data_dir, auto_precision(find_device(device)))
     rows: list[Row] = []

@@ -37,13 +37,14 @@ def steptime(
     from rich.console import Console
     from rich.progress import Progress
 
-    from eebench.cli.settings import auto_precision, find_device
+    from eebench.cli.settings import find_device
     from eebench.engine.steptime import REFERENCE, Protocol, measure_steps, reference_options
     from eebench.methods.catalogue import find_method
     from eebench.plan import Planner, parse_only
     from eebench.steptimes import STEP_TIMES
     from eebench.suites import load_suite
     from eebench.timings import merged
+    from eebench.training.precision import auto_precision
 
     wanted, loaded, place = parse_only(only), load_suite(suite), find_device(device)
     folder, whole = results / loaded.name, "method" not in wanted

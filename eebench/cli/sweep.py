@@ -41,13 +41,14 @@ def sweep(
     from rich.console import Console
 
     from eebench.cli.progress import PlanProgress
-    from eebench.cli.settings import auto_precision, find_device
+    from eebench.cli.settings import find_device, say_precision
     from eebench.engine.execute import Executor
     from eebench.engine.local import run_plan
     from eebench.plan import Planner, parse_only
     from eebench.search import known_plan, search_plan, trials, tune
     from eebench.store import Store
     from eebench.suites import load_suite
+    from eebench.training.precision import auto_precision
 
     wanted = parse_only(only)
     loaded = load_suite(suite)
@@ -60,6 +61,7 @@ def sweep(
             typer.echo(f"These include a search; the final runs of {waiting} cells depend on it.")
         return
     plan = planner.plan(loaded, wanted)
+    say_precision(plan.jobs, place)
     with PlanProgress(Console(stderr=True)) as progress:
         if search := trials(planner, loaded, wanted):
             tried = run_plan(search_plan(search), executor, progress, (loaded.selection,))

@@ -52,7 +52,7 @@ def train(
 
     from eebench.choices import MethodChoice
     from eebench.cli.progress import PlanProgress
-    from eebench.cli.settings import auto_precision, find_device
+    from eebench.cli.settings import find_device, say_precision
     from eebench.engine.execute import Executor
     from eebench.engine.local import run_plan
     from eebench.errors import RunError, UserError
@@ -60,6 +60,8 @@ def train(
     from eebench.options import parse_assignments, resolve_options
     from eebench.plan import Plan, Planner, in_order
     from eebench.store import Store
+    from eebench.training.learning import verdict
+    from eebench.training.precision import auto_precision
 
     chosen = find_method(method)
     options = resolve_options(chosen, parse_assignments(assignments or []), f"--set ({method})")
@@ -71,12 +73,16 @@ def train(
     if cell.job is None:
         raise UserError(cell.problem)
     executor = Executor(Store(runs), place)
+    say_precision([cell.job], place)
     with PlanProgress(Console(stderr=True)) as progress:
         outcome = run_plan(Plan((cell,), in_order([cell.job])), executor, progress)[0]
     if outcome.trace is None:
         raise RunError(f"{cell.job.title} failed: {outcome.reason}")
-    typer.echo(f"run: {executor.run(cell.job).directory}")
+    run = executor.run(cell.job)
+    typer.echo(f"run: {run.directory}")
     show(outcome)
+    if (learned := verdict(run.record())).startswith("no"):
+        typer.echo(f"This model did not learn: {learned.removeprefix('no: ')}.", err=True)
 
 
 def _task(

@@ -24,6 +24,7 @@ from eebench.store import Run, Store
 from eebench.tasks.scale import LabelScale
 from eebench.tasks.splits import HELD_OUT, Split, hold_out
 from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
+from eebench.training import learning
 from eebench.training.checkpoints import CheckpointFile
 from eebench.training.loop import Setup, Trainer
 from eebench.training.stages import Examples
@@ -111,8 +112,16 @@ class Executor:
         }  # fmt: skip
         if setup.scale is not None:
             record["label_scale"] = asdict(setup.scale)
+        model.scale = setup.scale
+        record["learning"] = self._look(job, model)
         run.finish(weights, record)
         file.clear()
+
+    def _look(self, job: Job, model: MultiExitModel) -> dict[str, Any]:
+        """Whether the trained model learned anything, on some of its training rows."""
+        rows = training_rows(job)[0].head(learning.ROWS)
+        seen = self._examples(job, rows, f"seen-{job.options.train_rows}-{job.options.holdout}")
+        return learning.look(trace_model(model, seen.encoded, np.asarray(seen.labels), self.device))
 
     def _needed(self, job: Job, side: LabelScale | None) -> Needed:
         """The needed run; its scores of a regression are on the `side` of the run that needs it, standardised."""

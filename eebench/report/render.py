@@ -16,6 +16,7 @@ from eebench.report.figures import Caption, front_svg, layers_svg
 from eebench.report.files import FigureFile, free_path
 from eebench.report.latency import latency_figures, latency_section
 from eebench.report.layouts import layout_sections
+from eebench.report.learning import floors, judged, unlearned_table
 from eebench.report.markdown import escape, percent, plain, table
 from eebench.report.published import WHY, published_tables
 from eebench.report.sections import Rendered, render_sections
@@ -84,7 +85,7 @@ def page_files(results: Results, layout: str | None = None) -> dict[str, bytes]:
     if layout is not None:
         asked = {"sections": layout_sections(layout, results), "layout": layout}
         results = replace(results, provenance={**results.provenance, **asked})
-    split, held = apart(distinguish(results))
+    split, held = apart(judged(distinguish(results)))
     methods = shown_methods(split)
     fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
     extra = render_sections(split, held, methods)
@@ -166,6 +167,7 @@ def _page_lines(page: Page) -> Iterator[str]:
     sections: list[tuple[str, Iterable[str]]] = [
         ("How it was run", [_protocol_table(page)]),
         ("Methods", [tables.methods_table(page.methods)] if page.methods else []),
+        ("What did not learn", _unlearned_section(page)),
         ("Score at twice the speed", _speedup_section(page)),
         ("Published numbers beside ours", _published_section(page)),
         *((escape(section.title), section.blocks) for section in page.extra),
@@ -215,10 +217,18 @@ def _protocol_table(page: Page) -> str:
         ["backbones", _joined(points["backbone"].unique())],
         ["seeds", _declared(page, "seeds", sorted(runs["seed"].dropna().unique()))],
         ["exit heads", _joined(f"{head}, {pooling}" for head, pooling in _pairs(points, "head", "pooling"))],
+        ["precision of training", _joined(_precisions(page))],
         ["cost convention", _declared(page, "convention", points["convention"].unique())],
         ["runs", f"{int((runs['status'] == 'ok').sum())} of {len(runs)} have a result"],
     ]
     return table(["", ""], [[name, escape(value)] for name, value in rows if value], sides="ll")
+
+
+def _precisions(page: Page) -> Iterable[str]:
+    """Each precision that runs were trained in; what results from before runs said so declare of their methods."""
+    found = [text for text in page.results.runs["precision"].unique() if text]
+    methods = mapping(page.results.provenance.get("methods")).values()
+    return found or [str(mapping(mapping(about).get("options")).get("precision") or "") for about in methods]
 
 
 def _declared(page: Page, key: str, fallback: Iterable[Any]) -> str:
@@ -243,6 +253,14 @@ def _pairs(rows: pd.DataFrame, first: str, second: str) -> list[tuple[str, str]]
     return list(dict.fromkeys(zip(rows[first], rows[second], strict=True)))
 
 
+def _unlearned_section(page: Page) -> Iterator[str]:
+    """The runs that are worth no more than one answer for every sample."""
+    found = unlearned_table(page.results, {name: method.title for name, method in page.methods.items()})
+    if found:
+        yield "These rows stand in the tables, but nothing can be concluded from them."
+        yield found
+
+
 def _speedup_section(page: Page) -> Iterator[str]:
     """Per backbone, split and convention: the speed-up table, and the operating points behind it."""
     points, runs = page.results.points, page.results.runs
@@ -251,10 +269,11 @@ def _speedup_section(page: Page) -> Iterator[str]:
         own = runs[runs["backbone"] == key[0]]
         yield f"### {backbone}, {split} ({convention})"
         held = _judges(page, str(key[0]), str(key[2]))
-        yield tables.speedup_table(part, own, page.methods, held)
+        known = floors(page.results) if set(part["split"]) == {"dev"} else {}
+        yield tables.speedup_table(part, own, page.methods, held, known)
         yield from _one_class(page, part)
         yield "The points behind that table:"
-        yield tables.operating_points_table(part, page.methods, held)
+        yield tables.operating_points_table(part, page.methods, held, known)
 
 
 def _one_class(page: Page, points: pd.DataFrame) -> Iterator[str]:
@@ -290,7 +309,7 @@ def _exits_section(page: Page) -> Iterator[str]:
     groups = page.results.exits.groupby(["task", "backbone", "split", "metric"], sort=False)
     for (task, backbone, split, metric), part in groups:
         yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric)})"
-        yield tables.exits_table(part, page.methods)
+        yield tables.exits_table(part, page.methods, floors(page.results) if split == "dev" else {})
 
 
 def _cost_section(page: Page) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from eebench.report.learning import NOTE, UNLEARNED, marked
 from eebench.report.markdown import (
     MISSING,
     count,
@@ -30,7 +31,10 @@ from eebench.report.selection import Shown, default_points, is_off_target, opera
 Methods = Mapping[str, Shown]
 Point = tuple[Shown, "pd.Series[Any]"]
 
+Floors = Mapping[tuple[str, str], float]
+
 OFF_TARGET = "†"
+NO_FLOORS: Floors = {}
 
 
 def methods_table(methods: Methods) -> str:
@@ -72,9 +76,16 @@ def _curves(points: pd.DataFrame, methods: Methods) -> Iterator[tuple[tuple[Any,
 
 
 def speedup_table(
-    points: pd.DataFrame, runs: pd.DataFrame, methods: Methods, held: pd.DataFrame | None = None
+    points: pd.DataFrame,
+    runs: pd.DataFrame,
+    methods: Methods,
+    held: pd.DataFrame | None = None,
+    floors: Floors = NO_FLOORS,
 ) -> str:
-    """One row per method at its operating point, one column per task (layout of GAML-BERT, Table 2)."""
+    """One row per method at its operating point, one column per task (layout of GAML-BERT, Table 2).
+
+    `floors` is what one answer for every sample scores, by task and metric.
+    """
     chosen = operating_points(points, methods, held)
     columns = list(dict.fromkeys(zip(points["task"], points["metric"], strict=True)))
     rows = []
@@ -88,17 +99,24 @@ def speedup_table(
                 "static" if method.static else escape(method.rule),
                 _common_setting(cells),
                 _mean_speedup(method, cells),
-                *(_score(scores.get(column)) for column in columns),
+                *(_score(scores.get(column), floors) for column in columns),
             ]
         )
     if not rows:
         return ""
     titles = [f"{escape(task)} ({escape(metric)})" for task, metric in columns]
     text = table(["method", "params", "rule", "setting", "speed-up", *titles], rows, "lrll")
-    return text + _off_target_note(chosen, held is not None)
+    return _noted(text + _off_target_note(chosen, held is not None))
 
 
-def operating_points_table(points: pd.DataFrame, methods: Methods, held: pd.DataFrame | None = None) -> str:
+def _noted(text: str) -> str:
+    """A table with what the mark of unlearned scores means, if it occurs."""
+    return f"{text}\n\n{NOTE}" if UNLEARNED in text else text
+
+
+def operating_points_table(
+    points: pd.DataFrame, methods: Methods, held: pd.DataFrame | None = None, floors: Floors = NO_FLOORS
+) -> str:
     """Setting, cost and score behind every cell of the speed-up table, task by task."""
     tasks = list(dict.fromkeys(points["task"]))
     chosen = sorted(operating_points(points, methods, held), key=lambda pair: tasks.index(pair[1]["task"]))
@@ -111,7 +129,7 @@ def operating_points_table(points: pd.DataFrame, methods: Methods, held: pd.Data
             times(point["speedup_layers"]),
             decimal(point["mean_exit"], 2),
             mega(point["flops_per_sample"]),
-            _score(point),
+            _score(point, floors),
             integer(point["seeds"]),
         ]
         for method, point in chosen
@@ -127,20 +145,24 @@ def operating_points_table(points: pd.DataFrame, methods: Methods, held: pd.Data
         "score",
         "seeds",
     ]
-    return table(headers, rows, sides="lll") if rows else ""
+    return _noted(table(headers, rows, sides="lll")) if rows else ""
 
 
-def exits_table(exits: pd.DataFrame, methods: Methods) -> str:
+def exits_table(exits: pd.DataFrame, methods: Methods, floors: Floors = NO_FLOORS) -> str:
     """Score of every exit (rows) of every method (columns); one task, backbone, split, metric."""
     measured = set(exits["method"])
     names = [name for name in methods if name in measured]
     # Without the spread, which would make the table too wide to read; it is in exits.csv and in the figure.
-    cells = {(row["method"], row["exit"]): percent(row["score_mean"]) for _, row in exits.iterrows()}
+    cells = {
+        (row["method"], row["exit"]): percent(row["score_mean"]) + marked(row, floors)
+        for _, row in exits.iterrows()
+    }
     rows = [
         [str(number), *(cells.get((name, number), MISSING) for name in names)]
         for number in sorted(set(exits["exit"]))
     ]
-    return table(["exit", *(escape(methods[name].title) for name in names)], rows, "r") if names else ""
+    headers = ["exit", *(escape(methods[name].title) for name in names)]
+    return _noted(table(headers, rows, "r")) if names else ""
 
 
 def summary_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -223,9 +245,11 @@ def _known(value: Any) -> int | None:
     return None if pd.isna(value) else int(value)
 
 
-def _score(point: pd.Series[Any] | None) -> str:
-    """A score in percent with its spread over seeds."""
-    return MISSING if point is None else percent_with_spread(point["score_mean"], point["score_std"])
+def _score(point: pd.Series[Any] | None, floors: Floors = NO_FLOORS) -> str:
+    """A score in percent with its spread over seeds, marked where it is at the floor."""
+    if point is None:
+        return MISSING
+    return percent_with_spread(point["score_mean"], point["score_std"]) + marked(point, floors)
 
 
 def _common_setting(points: list[pd.Series[Any]]) -> str:

@@ -24,7 +24,9 @@ class TrainingOptions(BaseModel):
     clip_norm: float = Field(1.0, gt=0, description="largest gradient norm, over trained parameters")
     adam_eps: float = Field(1e-8, gt=0, description="AdamW epsilon")
     max_length: int | None = Field(None, ge=3, description="tokens kept; None takes the task's (128)")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, else fp32")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the device has it"
+    )
     select: Literal["last", "best"] = Field("last", description="which epoch's weights are kept")
     holdout: float = Field(0.0, ge=0, lt=0.9, description="share of train held out for selection; 0: use dev")
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without gain")

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from eebench.cli.settings import auto_precision, find_device
+from eebench.cli.settings import find_device
 from eebench.errors import UserError
+from eebench.training.precision import auto_precision, multiplies_in_bf16
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 
@@ -29,6 +30,19 @@ def test_cuda_that_is_not_there(eebench, write_suite, command):
     assert (answer.code, answer.err) == (2, "error: no CUDA device is available; use --device cpu.\n")
 
 
-def test_auto_precision():
-    assert auto_precision(torch.device("cpu")) == "fp32"
-    assert auto_precision(torch.device("cuda")) == "bf16"
+FILES = ("--task", "moods", "--train-file", "train.csv", "--dev-file", "dev.csv", "--text", "sentence",
+         "--backbone", "toy", "--set", "epochs=1")  # fmt: skip
+
+
+def test_the_precision_of_training_is_said(eebench, toy_suite):
+    answer = eebench("train", "joint", *FILES)
+    found = auto_precision(torch.device("cpu"))
+    assert answer.code == 0 and answer.err.startswith(f"precision {found}; this cpu ")
+    assert "warning" not in answer.err
+
+
+@pytest.mark.skipif(multiplies_in_bf16(torch.device("cpu")), reason="this processor multiplies in bf16")
+def test_an_emulated_precision_is_warned_of_once(eebench, toy_suite):
+    answer = eebench("train", "joint", *FILES, "--set", "precision=bf16")
+    assert answer.code == 0 and answer.err.count("warning: bf16 is emulated here") == 1
+    assert "`precision: auto` takes fp32" in answer.err

@@ -5,13 +5,24 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from eebench.artifacts import checksum
+from eebench.conformance import QUICK, SMALL
 from eebench.engine.execute import Executor, build, build_skeleton, read_trace, trace_paths, training_rows
 from eebench.errors import UserError
+from eebench.methods.catalogue import find_method, methods
+from eebench.options import merge, resolve_options
+from eebench.plan import Planner
 from eebench.store import Store
+from eebench.tasks.scale import LabelScale
+from eebench.toy import toy_scores
+from eebench.trace import trace_model
+from eebench.trained import open_run
+from eebench.training.evaluation import exit_scores
+from eebench.training.learning import verdict
 
 
 def test_a_run_is_trained_once_and_found_again(executor, toy_job):
@@ -166,3 +177,66 @@ def test_both_splits_have_a_trace_of_their_own(executor, toy_job):
     assert torch.equal(read_trace(directory, "holdout").logits, held.logits)
     trace_paths(directory, "holdout")[0].write_bytes(b"damaged")
     assert torch.equal(executor.ensure_trace(job, "holdout").logits, held.logits)
+
+
+REGRESSIONS = sorted(name for name, method in methods().items() if method.regression)
+
+
+@pytest.fixture
+def score_job(toy_job):
+    """`score_job("pabee")` is that method on toy sentences with scores of mean 2.3."""
+    planner = Planner(None, "fp32")
+    data = toy_scores()
+    planner.remember(data)
+
+    def make(name, **options):
+        method = find_method(name)
+        given = merge(QUICK, {"epochs": 12, "lr": 1e-2}, SMALL.get(name, {}), options)
+        return planner.job(method, resolve_options(method, given, "test"), "toy", data.spec, 1)
+
+    return make
+
+
+def test_scores_are_trained_standardised_and_answered_in_units(executor, score_job):
+    job = score_job("pabee")
+    trace = executor.ensure_trace(job)
+    record = executor.run(job).record()
+    scores = job.data.splits["train"].labels
+    assert record["label_scale"] == {
+        "mean": pytest.approx(float(scores.mean())), "deviation": pytest.approx(float(scores.std()), rel=1e-5),
+    }  # fmt: skip
+    assert job.spec.identity()["labels"] == "standardised" and verdict(record) == "yes"
+    last, labels = trace.answers()[-1], trace.labels
+    assert abs(float(last.mean()) - float(labels.mean())) < 0.5  # raw outputs have mean 0
+    assert float((last - labels).square().mean()) < 0.5 * float(labels.var())
+    # The same from the stored run alone, as predict opens it.
+    opened = open_run(executor.run(job).directory).model()
+    seen = trace_model(opened, executor.examples(job, "dev").encoded, labels.numpy(), torch.device("cpu"))
+    assert torch.equal(seen.logits, trace.logits)
+
+
+def test_the_identity_of_classes_is_as_it_was(toy_job):
+    assert "labels" not in toy_job("pabee").spec.identity()
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_every_method_that_takes_scores_learns_them(executor, score_job, name):
+    job = score_job(name)
+    trace = executor.ensure_trace(job)
+    assert verdict(executor.run(job).record()).startswith("yes")
+    assert exit_scores(trace, "pearson")[-1] > 0.5
+
+
+def test_a_teacher_answers_on_the_students_side(executor, score_job):
+    """A teacher that held out other rows has another scale; its standardised scores are converted."""
+    job = score_job("finetune", holdout=0.3)
+    executor.ensure_trained(job)
+    side = LabelScale(1.0, 4.0)
+    needed = executor._needed(job, side).model()
+    in_units = executor.model(job).eval()
+    batch = executor.examples(job, "dev").encoded.batch(np.arange(4))
+    with torch.no_grad():
+        standardised, units = needed(batch).logits, in_units(batch).logits
+    assert torch.allclose(standardised * 4.0 + 1.0, units, atol=1e-5)
+    own = LabelScale.read(executor.run(job).record())
+    assert executor._needed(job, own).model().scale is None

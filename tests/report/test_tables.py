@@ -94,8 +94,20 @@ def test_exits_table(results: Results, methods: dict[str, Shown]):
 
 
 def test_exits_sort_as_numbers(methods: dict[str, Shown]):
-    exits = pd.DataFrame({"method": "pabee", "exit": [10, 9, 2], "score_mean": [0.9, 0.8, 0.7]})
+    exits = pd.DataFrame(
+        {"task": "rte", "metric": "f1", "method": "pabee", "exit": [10, 9, 2], "score_mean": [0.9, 0.8, 0.7]}
+    )
     assert [row[0] for row in cells(exits_table(exits, methods))[1:]] == ["2", "9", "10"]
+
+
+def test_scores_at_the_floor_are_marked_and_the_mark_explained(methods: dict[str, Shown]):
+    exits = pd.DataFrame(
+        {"task": "rte", "metric": "f1", "method": "pabee", "exit": [1, 2], "score_mean": [0.5, 0.6]}
+    )
+    text = exits_table(exits, methods, {("rte", "f1"): 0.5})
+    assert [row[-1] for row in cells(text)[1:3]] == ["50.0‡", "60.0"]
+    assert text.endswith("‡ no better than one answer for every sample.")
+    assert "‡" not in exits_table(exits, methods, {("rte", "f1"): 0.4})
 
 
 def test_summary_table(results: Results):
