@@ -75,7 +75,7 @@ def unlearned_table(results: Results, titles: dict[str, str]) -> str:
     if failed.empty:
         return ""
     rows = [
-        [escape(task), escape(backbone), escape(titles.get(method, method)), ", ".join(map(str, part["seed"])),
+        [escape(task), escape(backbone), escape(titles.get(str(method), str(method))), ", ".join(map(str, part["seed"])),
          escape(str(reason).removeprefix("no: "))]
         for (task, backbone, method, reason), part in failed.groupby([*CELL, "learned"], sort=False)
     ]  # fmt: skip
