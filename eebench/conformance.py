@@ -182,7 +182,7 @@ def check_monotone(subject: Subject) -> None:
     accounting = Accounting(convention(DEFAULT_CONVENTION), None)
     trace, depth = subject.trace, subject.model.depth
     # Speed-ups are not asked for, so what they refer to may be anything.
-    measured = Measured(trace, subject.cost, accounting, depth, reference=1, metric=subject.job.task.metric)
+    measured = Measured(trace, subject.cost, accounting, depth, reference=1, metrics=subject.job.task.metrics)
     for rule in subject.rules:
         thresholds = sorted(rule.grid(trace.geometry), reverse=rule.sense == "reached")
         costs = replay(rule, trace, thresholds, measured.table(rule)).total_cost

@@ -23,8 +23,8 @@ from eebench.options import resolve_options
 from eebench.store import RunSpec
 from eebench.suites import Suite
 from eebench.tasks.sources import load_task
-from eebench.tasks.specs import TaskSpec
-from eebench.tasks.splits import TaskData
+from eebench.tasks.specs import CATALOGUE, TaskSpec, task_spec
+from eebench.tasks.splits import Split, TaskData
 from eebench.training.options import TrainingOptions
 
 
@@ -116,17 +116,21 @@ class Planner:
 
     def cell(self, choice: MethodChoice, backbone: str, task: TaskSpec, seed: int) -> Cell:
         """One cell with its job; data that cannot be had, or a search in vain, leave a cell with the reason."""
-        tuned = choice.tuned.get((task.name, backbone), Tuned())
+        tuned = choice.tuned.get((task.trained_as, backbone), Tuned())
         if tuned.problem:
             return Cell(choice.label, choice.method, task, backbone, seed, None, tuned.problem)
         try:
-            job = self.job(choice.method, choice.options_for(task.name, backbone), backbone, task, seed)
+            job = self.job(choice.method, choice.options_for(task.trained_as, backbone), backbone, task, seed)
         except DataError as error:
             return Cell(choice.label, choice.method, task, backbone, seed, None, str(error))
         return Cell(choice.label, choice.method, task, backbone, seed, job)
 
     def job(self, method: Method, options: TrainingOptions, backbone: str, task: TaskSpec, seed: int) -> Job:
         """The job of one run; raises UserError when the method cannot do this task or backbone."""
+        if task.dev_of:
+            job = self.job(method, options, backbone, self.trained_task(task), seed)
+            job.data.splits.setdefault(task.dev_split, self.second_dev(task))
+            return job
         if task.is_regression and not method.regression:
             raise UserError(f"method '{method.name}' is not defined for regression ({task.name}); use joint.")
         depth = self.depth(backbone)
@@ -154,6 +158,7 @@ class Planner:
             backbone=backbone_fingerprint(backbone), task=task.name, data=data.fingerprint, seed=seed,
             needs={role: job.spec.key for role, job in needs.items()},
             labels="standardised" if task.is_regression else "",
+            metric=task.metric if method.chooses(resolved) and task.metric != usual_metric(task) else "",
         )  # fmt: skip
         return Job(spec, method, resolved, backbone, task, data, seed, needs)
 
@@ -172,6 +177,22 @@ class Planner:
     def remember(self, data: TaskData) -> None:
         """Uses `data` for its task instead of loading it: data that exist only in memory."""
         self._data[data.spec.name] = data
+
+    def trained_task(self, task: TaskSpec) -> TaskSpec:
+        """The task whose runs a second dev set is shown for, with the same headline."""
+        return task_spec(task.dev_of).headlined(task.metric)
+
+    def second_dev(self, task: TaskSpec) -> Split:
+        """The rows of a second dev set."""
+        if task.name not in self._data:
+            try:
+                self._data[task.name] = load_task(task, self.data_dir, ("dev",))
+            except DataError as error:
+                self._data[task.name] = error
+        found = self._data[task.name]
+        if isinstance(found, DataError):
+            raise found
+        return found.splits["dev"]
 
     def data(self, task: TaskSpec) -> TaskData:
         """The task's data, loaded once."""
@@ -231,6 +252,13 @@ def allowed(
         "backbone": {backbone}, "seed": {str(seed)},
     }  # fmt: skip
     return all(names[key] & values for key, values in only.items())
+
+
+def usual_metric(task: TaskSpec) -> str:
+    """The headline of a task where nobody asks for another."""
+    if task.name in CATALOGUE:
+        return CATALOGUE[task.name].metric
+    return "pearson" if task.is_regression else "accuracy"
 
 
 def tokens_kept(asked: int | None, task: TaskSpec, backbone: str) -> int:

@@ -167,7 +167,7 @@ class Predictor:
         measured = self._measured
         if measured is None:
             return Choice(rule, threshold)
-        (row,) = point_rows(measured, rule, [threshold])
+        (row,) = point_rows(measured.headline, rule, [threshold])
         return Choice(rule, threshold, row["full_flops"] / row["flops"], row["score"])
 
     def _at_speedup(self, rule: Rule, wish: float) -> Choice:
@@ -179,7 +179,7 @@ class Predictor:
                 "--setting, or train the run again with the same options, which finds it done and traces dev."
             )
         grid = fitting(rule, None, self._measured.trace)
-        rows = point_rows(self._measured, rule, grid)
+        rows = point_rows(self._measured.headline, rule, grid)
         choices = [
             Choice(rule, threshold, row["full_flops"] / row["flops"], row["score"])
             for threshold, row in zip(grid, rows, strict=True)

@@ -9,17 +9,19 @@ from typing import Any
 import eebench
 from eebench.choices import MethodChoice
 from eebench.engine.local import Outcome
-from eebench.plan import Job
 from eebench.sections import dump_sections
 from eebench.suites import Suite
 from eebench.tasks.metrics import one_class_score
+from eebench.tasks.specs import TaskSpec
+from eebench.tasks.splits import TaskData
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "fvcore")
 
 
 def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """What `provenance.json` holds."""
-    jobs = [outcome.cell.job for outcome in outcomes if outcome.cell.job is not None]
+    cells = [outcome.cell for outcome in outcomes]
+    jobs = [cell.job for cell in cells if cell.job is not None]
     return {
         "suite": {"name": suite.name, "description": suite.description},
         "protocol": suite.protocol,
@@ -27,20 +29,25 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "cost": suite.cost.model_dump(mode="json"),
         "rules": {name: grid if grid is not None else "default" for name, grid in suite.rules.items()},
         "backbones": {job.backbone: job.spec.backbone for job in jobs},
-        "tasks": {job.task.name: task_facts(job) for job in jobs},
+        "tasks": {cell.task.name: task_facts(cell.task, cell.job.data) for cell in cells if cell.job is not None},
         "methods": {choice.label: method_facts(choice) for choice in suite.choices},
         "versions": {"eebench": eebench.__version__, **{name: version(name) for name in LIBRARIES}},
         **({"sections": dump_sections(suite.sections)} if suite.sections else {}),
     }  # fmt: skip
 
 
-def task_facts(job: Job) -> dict[str, Any]:
-    """A task's data and metric; `one_class` is the score on dev of always answering train's most frequent class."""
-    train, dev = job.data.splits["train"], job.data.splits["dev"]
-    floor = one_class_score(job.task.metric, train.labels, dev.labels)
+def task_facts(task: TaskSpec, data: TaskData) -> dict[str, Any]:
+    """A task's data and metrics, `metric` its headline.
+
+    `one_class` is the headline's score on dev of always answering train's most frequent class, `one_class_by_metric`
+    that of every metric.
+    """
+    train, dev = data.splits["train"], data.splits[task.dev_split]
+    floors = {name: one_class_score(name, train.labels, dev.labels) for name in task.metrics}
+    known = {name: round(floor, 4) for name, floor in floors.items() if floor is not None}
     return {
-        "data": job.data.fingerprint, "metric": job.task.metric, "dev": len(dev.texts), "train": len(train.texts),
-        **({} if floor is None else {"one_class": round(floor, 4)}),
+        "data": data.fingerprint, "metric": task.metric, "metrics": list(task.metrics), "dev": len(dev.texts),
+        "train": len(train.texts), **({"one_class": known[task.metric], "one_class_by_metric": known} if known else {}),
     }  # fmt: skip
 
 

@@ -42,7 +42,8 @@ def trials(planner: Planner, suite: Suite, only: Mapping[str, set[str]] | None =
     found, problems = [], []
     places = {key: values for key, values in (only or {}).items() if key != "seed"}
     for task, backbone, choice in product(suite.tasks, suite.backbones, searched(suite)):
-        if not allowed(places, choice, backbone, task, suite.seeds[0]):
+        # A second dev set shows the runs that its task's search chose.
+        if task.dev_of or not allowed(places, choice, backbone, task, suite.seeds[0]):
             continue
         for values in choice.configurations:
             tried = choice.model_copy(update={"tuned": {(task.name, backbone): Tuned(values=values)}})

@@ -33,6 +33,7 @@ class RunSpec:
 
     `backbone` and `data` are fingerprints, so a model or data set has the same run wherever it lies. `needs`
     maps roles to the keys of needed runs. `labels` says what was done to the scores of a regression; empty for classes.
+    `metric` is the one that chose the epoch, where one was chosen by another than the task's usual one.
     """
 
     recipe: str
@@ -44,14 +45,20 @@ class RunSpec:
     seed: int
     needs: Mapping[str, str] = field(default_factory=dict)
     labels: str = ""
+    metric: str = ""
 
     def identity(self) -> dict[str, Any]:
         """The content of the hash."""
         return {
             "identity_version": IDENTITY_VERSION, "recipe": self.recipe, "recipe_version": self.recipe_version,
             "options": dict(self.options), "backbone": self.backbone, "task": self.task, "data": self.data,
-            "seed": self.seed, "needs": dict(self.needs), **({"labels": self.labels} if self.labels else {}),
+            "seed": self.seed, "needs": dict(self.needs), **self._own(),
         }  # fmt: skip
+
+    def _own(self) -> dict[str, str]:
+        """What only some runs have; the names of all others stay as they were before there was such a thing."""
+        own = {"labels": self.labels, "metric": self.metric}
+        return {name: value for name, value in own.items() if value}
 
     @property
     def key(self) -> str:

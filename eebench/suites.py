@@ -7,7 +7,7 @@ and a suggestion.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import product
@@ -29,7 +29,7 @@ from eebench.rules.catalogue import rule_family, rule_form
 from eebench.sections import Known, Section, kind_of, no_kind
 from eebench.tasks.files import FileTask, file_task
 from eebench.tasks.metrics import find_metric
-from eebench.tasks.specs import TaskSpec, task_spec
+from eebench.tasks.specs import CATALOGUE, TaskSpec, task_spec
 from eebench.tasks.splits import HELD_OUT
 from eebench.training.options import TrainingOptions
 from eebench.yaml_files import read_yaml
@@ -90,7 +90,7 @@ class SuiteFile(_Strict):
 
     A task is a name or a `FileTaskEntry`, a method a name or a `MethodEntry`, a rule's value `default` or a list
     of thresholds, a section one of `eebench.sections`. Later ones win: defaults, task_defaults, a method's options,
-    its task_options, `search`, `each`.
+    its task_options, `search`, `each`. `metrics` chooses the headline of single tasks among the metrics they have.
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -104,6 +104,7 @@ class SuiteFile(_Strict):
     task_defaults: dict[str, dict[str, Any]] = Field(default_factory=dict)
     search: dict[str, list[Any]] = Field(default_factory=dict)
     protocol: Literal["paper", "blind"] = "paper"
+    metrics: dict[str, str] = Field(default_factory=dict)
     cost: CostEntry = CostEntry()
     sections: list[Any] = Field(default_factory=list)
 
@@ -215,6 +216,7 @@ class _Checker:
         self._refuse_twice("backbones", file.backbones)
         self._refuse_twice("seeds", file.seeds)
         self._check_tasks(file.task_defaults, f"{self.path}: task_defaults")
+        self._check_tasks(file.metrics, f"{self.path}: metrics", options=False)
         self._check_search(choices)
         if file.protocol == "blind":
             self._check_blind(choices, [task.name for task in tasks])
@@ -264,7 +266,7 @@ class _Checker:
         for key in (key for key, values in entry.each.items() if not values):
             self.problems.append(f"{where}: each: '{key}' lists no value; give one or more.")
         self._check_tasks(entry.task_options, f"{where}: task_options")
-        self._check_tasks(entry.tasks or (), f"{where}: tasks")
+        self._check_tasks(entry.tasks or (), f"{where}: tasks", options=False)
         for seed in twice(entry.seeds or ()):
             self.problems.append(f"{where}: seeds: '{seed}' is listed twice; remove one.")
         try:
@@ -324,11 +326,16 @@ class _Checker:
             if without_keys(text) not in said:
                 self.problems.append(text)
 
-    def _check_tasks(self, named: Iterable[str], where: str) -> None:
-        """Notes the tasks that have options of their own but are not in the suite."""
+    def _check_tasks(self, named: Collection[str], where: str, options: bool = True) -> None:
+        """Notes the tasks that are not in the suite, and those that cannot have `options` of their own."""
         tasks = [item if isinstance(item, str) else item.get("name") for item in self.file.tasks
                  if isinstance(item, str | dict)]  # fmt: skip
         known = [str(task) for task in tasks]
+        shown = {task.name: task.dev_of for task in CATALOGUE.values() if task.dev_of}
+        self.problems += [
+            f"{where}: {name} shows the runs of {shown[name]} on another dev set; give the options to {shown[name]}."
+            for name in named if options and name in shown
+        ]  # fmt: skip
         for name in (name for name in named if known and name not in known):
             near = closest(name, known)
             hint = f"did you mean '{near}'?  " if near else ""
@@ -385,13 +392,22 @@ class _Checker:
             where = f"{self.path}: tasks[{index}]"
             try:
                 if isinstance(item, str):
-                    yield task_spec(item, where)
+                    yield self._headlined(task_spec(item, where))
                 elif (entry := self._entry(FileTaskEntry, item, where)) is not None:
-                    yield self._file_task(entry, where)
+                    yield self._headlined(self._file_task(entry, where))
             except UnknownName as error:
                 self._note(error)
             except EebenchError as error:
                 self.problems.append(f"{where}: {error}")
+
+    def _headlined(self, task: TaskSpec) -> TaskSpec:
+        """The task with the headline that the suite asks for."""
+        asked = self.file.metrics.get(task.name)
+        try:
+            return task if asked is None else task.headlined(asked)
+        except UserError as error:
+            self.problems.append(f"{self.path}: metrics: {error}")
+            return task
 
     def _file_task(self, entry: FileTaskEntry, where: str) -> TaskSpec:
         find_metric(entry.metric, where)

@@ -14,25 +14,25 @@ SHOWN = "dev"
 
 
 def summarise(points: pd.DataFrame, exits: pd.DataFrame, selection: str) -> pd.DataFrame:
-    """One row per task, backbone, method and rule; `selection` is the split that chooses the settings.
+    """One row per task, backbone, method, rule and metric; `selection` is the split that chooses the settings.
 
     `points` and `exits` are the aggregated tables with their split. The speed-up within a point and the score at
     2x are dev's values of the setting that `selection` chooses, a missing number if no setting qualifies there.
     Full score and area are dev's own.
     """
     last = (
-        exits.drop_duplicates([*CELL, "split"], keep="last")
-        .set_index([*CELL, "split"])["score_mean"]
+        exits.drop_duplicates([*CELL, "split", "metric"], keep="last")
+        .set_index([*CELL, "split", "metric"])["score_mean"]
         .to_dict()
     )
     rows = []
-    for key, group in points.groupby([*CELL, "rule"], sort=False):
-        names = dict(zip([*CELL, "rule"], key, strict=True))
+    for key, group in points.groupby([*CELL, "rule", "metric"], sort=False):
+        names = dict(zip([*CELL, "rule", "metric"], key, strict=True))
         shown, judged = group[group["split"] == SHOWN], group[group["split"] == selection]
-        fast, good = chosen_settings(judged, float(last[(*key[:3], selection)]))
+        fast, good = chosen_settings(judged, float(last[(*key[:3], selection, key[-1])]))
         rows.append(
             {
-                **names, "metric": shown["metric"].iloc[0], "full_score": float(last[(*key[:3], SHOWN)]),
+                **names, "full_score": float(last[(*key[:3], SHOWN, key[-1])]),
                 "speedup_at_1pt": _value(shown, fast, "speedup_flops"),
                 "score_at_2x": _value(shown, good, "score_mean"),
                 "auc": area_under_front(1.0 / shown["speedup_flops"], shown["score_mean"]),

@@ -74,7 +74,7 @@ class Measured:
     accounting: Accounting
     full_depth: int
     reference: int
-    metric: str
+    metrics: tuple[str, ...]
 
     @classmethod
     def of(cls, job: Job, trace: Trace, accounting: Accounting) -> Measured:
@@ -83,7 +83,12 @@ class Measured:
         cost = model_cost(skeleton)
         full_depth, reference_cost = full_backbone(job.backbone, job.task.classes)
         reference = reference_flops(reference_cost, trace, accounting)
-        return cls(trace, cost, accounting, full_depth, reference, job.task.metric)
+        return cls(trace, cost, accounting, full_depth, reference, job.task.metrics)
+
+    @property
+    def headline(self) -> Measured:
+        """The same under the task's headline metric alone."""
+        return replace(self, metrics=self.metrics[:1])
 
     def cut(self, job: Job, rows: torch.Tensor) -> Measured:
         """The same of some samples alone, bool [N]; `job` names the backbone that they are compared with."""
@@ -134,18 +139,20 @@ def shorter_half(trace: Trace) -> torch.Tensor:
     return torch.from_numpy(trace.lengths.numpy() < np.median(trace.lengths.numpy()))
 
 
-def scores_of(replayed: Replayed, measured: Measured, thresholds: Sequence[float]) -> np.ndarray:
-    """The task's metric at each setting, fp64 [S]."""
-    trace, metric = measured.trace, measured.metric
-    if METRICS[metric].counted is not None:
-        return np.asarray(from_confusion(metric, replayed.confusion.numpy()))
+def scores_of(replayed: Replayed, measured: Measured, thresholds: Sequence[float]) -> dict[str, np.ndarray]:
+    """Each of the task's metrics at each setting, fp64 [S]."""
+    trace, metrics = measured.trace, measured.metrics
+    if METRICS[metrics[0]].counted is not None:
+        return {metric: np.asarray(from_confusion(metric, replayed.confusion.numpy())) for metric in metrics}
     labels, answers = trace.labels.numpy(), trace.answers()
-    chosen = exit_indices(replayed.rule, trace, thresholds)
-    return np.array([score(metric, labels, answers.gather(0, row[None])[0].numpy()) for row in chosen])
+    given = [
+        answers.gather(0, row[None])[0].numpy() for row in exit_indices(replayed.rule, trace, thresholds)
+    ]
+    return {metric: np.array([score(metric, labels, answer) for answer in given]) for metric in metrics}
 
 
 def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> list[dict[str, Any]]:
-    """One row per setting of `rule` on one trace; settings outside the rule's bounds are refused."""
+    """One row per setting of `rule` and metric on one trace; settings outside the rule's bounds are refused."""
     geometry = measured.trace.geometry
     thresholds = list(grid) if grid is not None else rule.grid(geometry)
     for threshold in thresholds:
@@ -159,11 +166,12 @@ def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> 
     scores = scores_of(replayed, measured, thresholds)
     return [
         {
-            "setting": rule.setting(threshold), "score": float(scores[index]),
+            "setting": rule.setting(threshold), "metric": metric, "score": float(values[index]),
             "mean_exit": float(mean_exit[index]), "layers": float(layers[index]), "flops": float(paid[index]),
             "full_depth": measured.full_depth, "full_flops": measured.reference / samples,
         }
         for index, threshold in enumerate(thresholds)
+        for metric, values in scores.items()
     ]  # fmt: skip
 
 
@@ -220,7 +228,7 @@ class Collector:
                 continue
             keys = {
                 "task": cell.task.name, "backbone": cell.backbone, "method": cell.label,
-                "split": split, "metric": cell.task.metric, **head_form(cell),
+                "split": split, **head_form(cell),
             }  # fmt: skip
             yield outcome, self.measured(cell, trace, split), keys
 
@@ -230,7 +238,7 @@ class Collector:
         key = (cell.task.name, cell.label, cell.backbone, split)
         if key not in self._costs:
             self._costs[key] = Measured.of(cell.job, trace, self.accounting)
-        return replace(self._costs[key], trace=trace)
+        return replace(self._costs[key], trace=trace, metrics=cell.task.metrics)
 
     def _points(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
@@ -240,9 +248,10 @@ class Collector:
 
     def _exits(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
-            scores = exit_scores(measured.trace, measured.metric)
-            for layer, value in zip(measured.trace.exit_layers, scores, strict=True):
-                yield {**keys, "exit": layer, "seed": outcome.cell.seed, "score": value}
+            for metric in measured.metrics:
+                scores = exit_scores(measured.trace, metric)
+                for layer, value in zip(measured.trace.exit_layers, scores, strict=True):
+                    yield {**keys, "metric": metric, "exit": layer, "seed": outcome.cell.seed, "score": value}
 
     def _runs(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         tried = {choice.label: len(choice.configurations) for choice in self.suite.choices}

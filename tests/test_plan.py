@@ -1,12 +1,18 @@
+from dataclasses import replace
+
 import pytest
+from rich.console import Console
 
 from eebench.choices import MethodChoice, Tuned
+from eebench.cli.progress import PlanProgress
+from eebench.engine.local import run_plan
 from eebench.errors import ConfigError, DataError, UserError
 from eebench.methods.catalogue import find_method
 from eebench.options import resolve_options
-from eebench.plan import Planner, allowed, check_only, in_order, parse_only
+from eebench.plan import Plan, Planner, allowed, check_only, in_order, parse_only
 from eebench.suites import load_suite
-from eebench.tasks.specs import task_spec
+from eebench.tasks.specs import CATALOGUE, task_spec
+from eebench.tasks.splits import TaskData
 from eebench.toy import toy_data, toy_task
 
 
@@ -74,6 +80,43 @@ def test_auto_precision_is_settled_by_the_device():
         assert cell.job.options.precision == cell.job.needs["finetuned"].options.precision == precision
     cell = planner.cell(choice("joint", precision="fp32"), "toy", toy_task(), 1)
     assert cell.job.options.precision == "fp32"
+
+
+def test_another_headline_is_another_run_only_where_it_chooses():
+    planner = Planner(None, "fp32")
+    task = replace(toy_task(), metrics=("accuracy", "f1"))
+    planner.remember(toy_data())
+    keys = {
+        (metric, select): planner.cell(
+            choice("pabee", select=select), "toy", task.headlined(metric), 1
+        ).job.spec
+        for metric in ("accuracy", "f1")
+        for select in ("last", "best")
+    }
+    assert keys["accuracy", "last"].key == keys["f1", "last"].key
+    assert keys["accuracy", "best"].key != keys["f1", "best"].key
+    assert keys["f1", "best"].identity()["metric"] == "f1"
+    assert "metric" not in keys["accuracy", "best"].identity()
+
+
+def test_two_dev_sets_share_their_runs(monkeypatch, executor):
+    """`second` is scored on other rows than `first`, by the same trained model."""
+    first = replace(toy_task("first"), max_length=16)
+    second = replace(first, name="second", dev_of="first")
+    monkeypatch.setitem(CATALOGUE, "first", first)
+    planner = Planner(None, "fp32")
+    data, other = toy_data(), toy_data(seed=3)
+    planner.remember(replace(data, spec=first))
+    planner.remember(TaskData(second, {"dev": other.splits["dev"]}, "unused"))
+    options = {"epochs": 1, "lr": 5e-3, "batch_size": 16}
+    cells = tuple(planner.cell(choice("pabee", **options), "toy", task, 1) for task in (first, second))
+    assert cells[0].job.spec == cells[1].job.spec and cells[1].job.spec.task == "first"
+    plan = Plan(cells, in_order(cell.job for cell in cells))
+    assert len(plan.jobs) == 1
+    shown, elsewhere = run_plan(plan, executor, PlanProgress(Console(quiet=True)))
+    assert shown.trace.labels.tolist() == data.splits["dev"].labels.tolist()
+    assert elsewhere.trace.lengths.tolist() != shown.trace.lengths.tolist()
+    assert len(list(executor.store.root.iterdir())) == 1
 
 
 def test_missing_data_leave_a_cell_with_the_reason(tmp_path):

@@ -23,9 +23,11 @@ def test_inputs_versions_and_settings(toy_suite):
         "moods": {
             "data": job.data.fingerprint,
             "metric": "accuracy",
+            "metrics": ["accuracy"],
             "dev": 48,
             "train": 96,
             "one_class": 0.5,
+            "one_class_by_metric": {"accuracy": 0.5},
         }
     }
     assert found["rules"] == {"budgeted": "default", "entropy": [0.0, 0.3, 0.6], "patience": "default"}

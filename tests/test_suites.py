@@ -412,7 +412,6 @@ def test_tinybert_in_the_costeff_suite_has_its_own_epochs_and_the_teacher_of_all
             ("mrpc", 20, 12),
             ("qnli", 10, 5),
             ("mnli", 5, 3),
-            ("mnli_mm", 5, 3),
         ):
             options = choices[label].options_for(task, "bert-base-uncased")
             assert (options.intermediate_epochs, options.epochs, options.teacher_epochs) == (
@@ -435,7 +434,7 @@ def test_the_costeff_suite_has_the_released_epochs_and_shares_its_assistant():
     assert [task.name for task in suite.tasks] == ["sst2", "mrpc", "qnli", "mnli", "mnli_mm"]
     choices = {choice.label: choice for choice in suite.choices}
     found = {
-        label: [choices[label].options_for(task.name, "bert-base-uncased") for task in suite.tasks]
+        label: [choices[label].options_for(task.trained_as, "bert-base-uncased") for task in suite.tasks]
         for label in ("cost-eff-8x", "cost-eff-2x")
     }
     epochs = {
@@ -451,6 +450,29 @@ def test_the_costeff_suite_has_the_released_epochs_and_shares_its_assistant():
     assistants = [needed["assistant"].options for needed in needs if "assistant" in needed]
     distinct = {tuple(sorted(map(str, options.items()))) for options in assistants}
     assert (len(assistants), len(distinct)) == (8, 4)
+
+
+def test_a_suite_chooses_the_headline_of_a_task(tmp_path):
+    path = tmp_path / "s.yaml"
+    text = "backbones: [toy]\ntasks: [mrpc, rte]\nmethods: [joint]\n"
+    path.write_text(text + "metrics: {mrpc: acc_f1}\n", encoding="utf-8")
+    tasks = load_suite(str(path)).tasks
+    assert [task.metrics for task in tasks] == [("acc_f1", "f1", "accuracy"), ("accuracy",)]
+    path.write_text(text + "metrics: {mrpc: matthews, rtee: f1}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_suite(str(path))
+    assert "task 'mrpc' has no metric 'matthews'; it has f1, accuracy, acc_f1." in str(error.value)
+    assert "unknown task 'rtee'" in str(error.value) and "did you mean 'rte'?" in str(error.value)
+
+
+def test_a_second_dev_set_has_no_options_of_its_own(tmp_path):
+    path = tmp_path / "s.yaml"
+    text = (
+        "backbones: [toy]\ntasks: [mnli, mnli_mm]\nmethods: [joint]\ntask_defaults: {mnli_mm: {epochs: 2}}\n"
+    )
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="task_defaults: mnli_mm shows the runs of mnli on another dev set"):
+        load_suite(str(path))
 
 
 def test_a_method_is_shown_under_a_rule_with_knobs(tmp_path):

@@ -53,13 +53,13 @@ COST = ModelCost(
     exits={1: Operations(Polynomial(5)), 2: Operations(Polynomial(5))},
     classifier=Operations(Polynomial(7)),
 )
-MEASURED = Measured(TRACE, COST, Accounting(convention("linear_mac"), 128), 2, 4 * 217, "accuracy")
+MEASURED = Measured(TRACE, COST, Accounting(convention("linear_mac"), 128), 2, 4 * 217, ("accuracy",))
 
 
 def test_points_by_hand():
     never, early = point_rows(MEASURED, find_rule("max-prob"), [1.01, 0.9])
     assert never == {
-        "setting": "q=1.01", "score": 1.0, "mean_exit": 2.0, "layers": 2.0, "flops": 10 + 200 + 10, "full_depth": 2,
+        "setting": "q=1.01", "metric": "accuracy", "score": 1.0, "mean_exit": 2.0, "layers": 2.0, "flops": 10 + 200 + 10, "full_depth": 2,
         "full_flops": 217.0,
     }  # fmt: skip
     assert (early["setting"], early["score"], early["mean_exit"]) == ("q=0.9", 0.75, 1.5)
@@ -120,7 +120,7 @@ def test_each_sample_pays_for_its_own_length():
 
 def test_correlations_are_scored_from_the_answers():
     trace = trace_of([[[1.0], [2.0], [3.0], [2.0]], [[1.0], [2.0], [3.0], [4.0]]], [1.0, 2.0, 3.0, 4.0])
-    measured = replace(MEASURED, trace=trace, metric="pearson")
+    measured = replace(MEASURED, trace=trace, metrics=("pearson",))
     rows = point_rows(measured, find_rule("budgeted"), [1, 2])
     # deviations (-1.5, -.5, .5, 1.5) and (-1, 0, 1, 0): 2 / sqrt(5 * 2)
     assert [row["score"] for row in rows] == pytest.approx([2 / np.sqrt(10), 1.0])
@@ -131,9 +131,22 @@ def test_scores_from_counts_equal_scores_from_answers():
     replayed_rows = [row["score"] for row in point_rows(MEASURED, find_rule("entropy"), [0.0, 0.1, 1.0])]
     assert replayed_rows == [1.0, 0.75, 0.5]
     replayed = replay(find_rule("entropy"), TRACE, [0.0, 0.1, 1.0])
-    matthews = scores_of(replayed, replace(MEASURED, metric="matthews"), [0.0, 0.1, 1.0])
+    found = scores_of(replayed, replace(MEASURED, metrics=("matthews", "accuracy", "f1")), [0.0, 0.1, 1.0])
+    assert list(found) == ["matthews", "accuracy", "f1"] and found["accuracy"].tolist() == replayed_rows
+    assert found["f1"].tolist() == pytest.approx([1.0, 2 * 2 / (2 * 2 + 1), 2 * 1 / (2 * 1 + 2)])
+    matthews = found["matthews"]
     # at S=0.1 one of three positives is missed: tp 2, tn 1, fn 1 -> 2 / sqrt(2 * 3 * 1 * 2)
     assert matthews == pytest.approx([1.0, 2 / np.sqrt(12), (1 * 1) / np.sqrt(1 * 3 * 1 * 3)])
+
+
+def test_every_metric_of_a_task_has_a_row_of_its_own():
+    both = replace(MEASURED, metrics=("f1", "accuracy"))
+    rows = point_rows(both, find_rule("entropy"), [0.0, 1.0])
+    assert [(row["setting"], row["metric"]) for row in rows] == [
+        ("S=0", "f1"), ("S=0", "accuracy"), ("S=1", "f1"), ("S=1", "accuracy"),
+    ]  # fmt: skip
+    assert rows[2]["flops"] == rows[3]["flops"] and (rows[2]["score"], rows[3]["score"]) == (0.5, 0.5)
+    assert [row["metric"] for row in point_rows(both.headline, find_rule("entropy"), [0.0])] == ["f1"]
 
 
 def test_which_rules_apply():

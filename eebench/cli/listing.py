@@ -30,10 +30,10 @@ def show_names(
     kinds: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
         "methods": (_methods, ("method", "what", "default rule", "source")),
         "rules": (_rules, ("rule", "knob", "what", "source")),
-        "tasks": (_tasks, ("task", "group", "classes", "metric", "train", "dev")),
+        "tasks": (_tasks, ("task", "group", "classes", "metrics", "train", "dev")),
         "backbones": (_backbones, ("backbone", "what")),
         "suites": (_suites, ("suite", "what")),
-        "metrics": (_metrics, ("metric",)),
+        "metrics": (_metrics, ("metric", "what")),
         "conventions": (_conventions, ("convention", "counts")),
         "references": (_references, ("table", "paper", "rows")),
     }
@@ -70,7 +70,8 @@ def _tasks() -> Rows:
 
     specs = [task_spec(name) for name in task_names()]
     return [
-        (spec.name, spec.group, str(spec.classes), spec.metric, *(str(spec.sizes.get(s, "")) for s in ("train", "dev")))
+        (spec.name, spec.group, str(spec.classes), ", ".join(spec.metrics),
+         *(str(spec.sizes.get(s, "")) for s in ("train", "dev")))
         for spec in specs
     ]  # fmt: skip
 
@@ -95,7 +96,7 @@ def _suites() -> Rows:
 def _metrics() -> Rows:
     from eebench.tasks.metrics import METRICS
 
-    return [(name,) for name in METRICS]
+    return [(name, metric.title) for name, metric in METRICS.items()]
 
 
 def _references() -> Rows:

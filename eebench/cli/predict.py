@@ -122,10 +122,12 @@ def asked(rule: str | None, setting: str | None, speedup: str | None) -> Asked:
 
 def chosen(predictor: Predictor, wanted: Asked) -> Choice:
     """The setting, told on stderr with what it does on dev where that is known."""
+    from eebench.tasks.metrics import metric_title
+
     choice = predictor.choose(wanted)
     known = ""
     if choice.speedup_flops is not None and choice.score is not None:
-        metric = predictor.job.task.metric
+        metric = metric_title(predictor.job.task.metric)
         known = f" ({choice.speedup_flops:.2f}x in FLOPs, {metric} {100 * choice.score:.1f}% on dev)"
     typer.echo(f"setting: {choice.text}{known}", err=True)
     return choice

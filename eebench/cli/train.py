@@ -106,13 +106,15 @@ def show(outcome: Outcome) -> None:
     from eebench.cost.conventions import DEFAULT_CONVENTION, convention
     from eebench.rules.catalogue import find_rule
     from eebench.sweep import Accounting, Measured, applies, point_rows
+    from eebench.tasks.metrics import metric_title
     from eebench.training.evaluation import exit_scores
 
     cell, trace = outcome.cell, outcome.trace
     assert cell.job is not None and trace is not None
-    scores = exit_scores(trace, cell.task.metric)
-    rows = [(layer, f"{100 * value:.1f}") for layer, value in zip(trace.exit_layers, scores, strict=True)]
-    print_table(rows, ("exit", f"{cell.task.metric} on dev (%)"))
+    scores = [exit_scores(trace, metric) for metric in cell.task.metrics]
+    shown = [[f"{100 * value:.1f}" for value in exits] for exits in zip(*scores, strict=True)]
+    rows = [(layer, *values) for layer, values in zip(trace.exit_layers, shown, strict=True)]
+    print_table(rows, ("exit", *(f"{metric_title(metric)} on dev (%)" for metric in cell.task.metrics)))
     rule = find_rule(cell.method.default_rule)
     if len(trace.exit_layers) == 1 or not applies(rule, trace):
         return
@@ -122,7 +124,7 @@ def show(outcome: Outcome) -> None:
         [
             (row["setting"], f"{100 * row['score']:.1f}", f"{row['mean_exit']:.2f}",
              f"{row['full_flops'] / row['flops']:.2f}x")
-            for row in point_rows(measured, rule, None)
+            for row in point_rows(measured.headline, rule, None)
         ],
-        (f"{rule.title}", f"{cell.task.metric} (%)", "mean exit", "speed-up (FLOPs, 128 tokens)"),
+        (f"{rule.title}", f"{metric_title(cell.task.metric)} (%)", "mean exit", "speed-up (FLOPs, 128 tokens)"),
     )  # fmt: skip

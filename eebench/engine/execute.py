@@ -142,8 +142,7 @@ class Executor:
     def _setup(self, job: Job) -> Setup:
         options, (train, held) = job.options, training_rows(job)
         selection = None
-        chosen = any((stage.select or options.select) == "best" for stage in job.method.stages(options))
-        if chosen or options.patience is not None:
+        if job.method.chooses(options):
             selection = self.examples(job, "dev" if held is None else HELD_OUT)
         return Setup(
             self._examples(job, train, f"train-{options.train_rows}-{options.holdout}"),

@@ -56,7 +56,10 @@ def run_plan(
     Returns one outcome per cell, in the plan's order.
     """
     failures: dict[str, str] = {}
-    shown = {cell.job.key for cell in plan.cells if cell.job is not None}
+    shown: dict[str, set[str]] = {}
+    for cell in plan.cells:
+        if cell.job is not None:
+            shown.setdefault(cell.job.key, set()).add(cell.task.dev_split)
     traces: dict[str, dict[str, Trace]] = {}
     for number, job in enumerate(plan.jobs, start=1):
         blocked = [needed for needed in job.needs.values() if needed.key in failures]
@@ -66,9 +69,9 @@ def run_plan(
         reporter.started(job, number, len(plan.jobs))
         with _recorded(job, executor, reporter, failures):
             if job.key in shown:
-                traces[job.key] = {
-                    split: executor.ensure_trace(job, split, reporter.step) for split in splits
-                }
+                own = sorted(shown[job.key]) if "dev" in splits else []
+                asked = [*own, *(split for split in splits if split != "dev")]
+                traces[job.key] = {split: executor.ensure_trace(job, split, reporter.step) for split in asked}
             else:
                 executor.ensure_trained(job, reporter.step)
     return [_outcome(cell, failures, traces) for cell in plan.cells]
@@ -102,4 +105,4 @@ def _outcome(cell: Cell, failures: dict[str, str], traces: dict[str, dict[str, T
         reason = failures[key]
         status = "skipped" if reason.startswith("skipped: ") else "failed"
         return Outcome(cell, status, reason.removeprefix("skipped: "))
-    return Outcome(cell, "ok", "", traces[key].get("dev"), traces[key].get(HELD_OUT))
+    return Outcome(cell, "ok", "", traces[key].get(cell.task.dev_split), traces[key].get(HELD_OUT))

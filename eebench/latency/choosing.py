@@ -56,7 +56,7 @@ def parse_at(text: str) -> tuple[Rule, float]:
 
 def at_setting(measured: Measured, rule: Rule, threshold: float) -> Chosen:
     """One setting as named; UserError when the model or the rule has no such setting."""
-    (row,) = point_rows(measured, rule, [threshold])
+    (row,) = point_rows(measured.headline, rule, [threshold])
     return Chosen(rule, threshold, row["full_flops"] / row["flops"])
 
 
@@ -66,7 +66,7 @@ def at_speedup(measured: Measured, rule: Rule, grid: Sequence[float] | None, tar
     The fastest one where none is fast enough.
     """
     thresholds = fitting(rule, grid, measured.trace) or rule.grid(measured.trace.geometry)
-    rows = point_rows(measured, rule, thresholds)
+    rows = point_rows(measured.headline, rule, thresholds)
     speedups = [row["full_flops"] / row["flops"] for row in rows]
     place = best_at_speedup(speedups, [row["score"] for row in rows], target)
     if place is None:

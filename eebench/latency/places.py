@@ -70,6 +70,8 @@ def trained_places(wanted: Wanted, planner: Planner, executor: Executor) -> list
         )
     grouped: dict[tuple[str, str], list[Cell]] = {}
     for cell in plan.cells:
+        if cell.task.dev_of:
+            continue  # the same runs on sentences of the same kind
         if cell.method.name == REFERENCE or wanted.measures(cell):
             grouped.setdefault((cell.task.name, cell.backbone), []).append(cell)
     cells = [cell for group in grouped.values() for cell in group]

@@ -100,6 +100,11 @@ class Method(ABC):
     def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
         """Gives the model what `needs` asked for, by role, before training: weights to start from, teachers."""
 
+    def chooses(self, options: TrainingOptions) -> bool:
+        """Whether scores have a say in training: an epoch is chosen, or training stops when they stop rising."""
+        chosen = any((stage.select or options.select) == "best" for stage in self.stages(options))
+        return chosen or options.patience is not None
+
     @abstractmethod
     def stages(self, options: TrainingOptions) -> list[Stage]:
         """The stages of training, in order."""

@@ -14,6 +14,7 @@ from eebench.report.files import FigureFile, free_path
 from eebench.report.latency_figure import latency_svg
 from eebench.report.markdown import decimal, escape, percent, plain, table, times
 from eebench.report.selection import mapping
+from eebench.tasks.metrics import metric_title
 
 MEANING = (
     "Every row and the full model were run in turns of a few samples, on the same samples in batches made alike. "
@@ -175,4 +176,6 @@ def _metrics(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as stream:
-        return {row.get("task") or "": row.get("metric") or "score" for row in csv.DictReader(stream)}
+        rows = list(csv.DictReader(stream))
+    # The headline comes first.
+    return {row.get("task") or "": metric_title(row.get("metric") or "score") for row in reversed(rows)}

@@ -52,7 +52,12 @@ def floors(results: Results) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     tasks = mapping(results.provenance.get("tasks"))
     for task, metric in dict.fromkeys(zip(results.exits["task"], results.exits["metric"], strict=True)):
-        known = 0.0 if metric in CORRELATIONS else mapping(tasks.get(task)).get("one_class")
+        about = mapping(tasks.get(task))
+        # Results of one metric a task have the score of that one alone.
+        alone = about.get("one_class") if metric == about.get("metric") else None
+        known = (
+            0.0 if metric in CORRELATIONS else mapping(about.get("one_class_by_metric")).get(metric, alone)
+        )
         if isinstance(known, float):
             found[task, metric] = known
     return found
@@ -75,8 +80,8 @@ def unlearned_table(results: Results, titles: dict[str, str]) -> str:
     if failed.empty:
         return ""
     rows = [
-        [escape(task), escape(backbone), escape(titles.get(str(method), str(method))), ", ".join(map(str, part["seed"])),
-         escape(str(reason).removeprefix("no: "))]
+        [escape(task), escape(backbone), escape(titles.get(str(method), str(method))),
+         ", ".join(map(str, part["seed"])), escape(str(reason).removeprefix("no: "))]
         for (task, backbone, method, reason), part in failed.groupby([*CELL, "learned"], sort=False)
     ]  # fmt: skip
     return table(["task", "backbone", "method", "seeds", "why"], rows, "lllll")

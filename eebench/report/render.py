@@ -25,12 +25,14 @@ from eebench.report.selection import (
     apart,
     default_points,
     distinguish,
+    headlined,
     mapping,
     shown_methods,
     without_variants,
 )
 from eebench.report.training_cost import steptime_section
 from eebench.results import Results, read_results, write_if_changed
+from eebench.tasks.metrics import metric_title
 
 FIGURE_NAMES = ("front-*.svg", "layers-*.svg", "section-*.svg", "latency-*.svg")
 
@@ -47,7 +49,7 @@ class FileChange:
 class Page:
     """What every section is made from; `held` are the points that choose settings and are not shown.
 
-    `extra` are the sections that the suite itself asked for.
+    `extra` are the sections that the suite itself asked for. `results` has one metric a task, `every` all of them.
     """
 
     results: Results
@@ -56,6 +58,7 @@ class Page:
     fronts: list[FigureFile]
     layers: list[FigureFile]
     extra: list[Rendered]
+    every: Results
 
 
 def render_report(folder: Path, layout: str | None = None) -> list[Path]:
@@ -85,11 +88,12 @@ def page_files(results: Results, layout: str | None = None) -> dict[str, bytes]:
     if layout is not None:
         asked = {"sections": layout_sections(layout, results), "layout": layout}
         results = replace(results, provenance={**results.provenance, **asked})
-    split, held = apart(judged(distinguish(results)))
+    every, _ = apart(distinguish(results))
+    split, held = apart(judged(distinguish(headlined(results))))
     methods = shown_methods(split)
     fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
     extra = render_sections(split, held, methods)
-    page = Page(split, held, methods, fronts, layers, extra)
+    page = Page(split, held, methods, fronts, layers, extra, every)
     files = {"README.md": "\n".join(_page_lines(page)).encode()}
     figures = [*fronts, *layers, *(figure for section in extra for figure in section.figures)]
     figures += latency_figures(results.folder)
@@ -139,7 +143,7 @@ def _first(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 def _words(task: str, backbone: str, rows: pd.DataFrame) -> tuple[str, str]:
     """Title and metric of a figure."""
-    return f"{task}, {backbone}", f"{rows['metric'].iloc[0]} on {rows['split'].iloc[0]}"
+    return f"{task}, {backbone}", f"{metric_title(rows['metric'].iloc[0])} on {rows['split'].iloc[0]}"
 
 
 def _remove_stale(folder: Path, current: set[str]) -> list[FileChange]:
@@ -212,7 +216,10 @@ def _protocol_table(page: Page) -> str:
     protocol = _declared(page, "protocol", [])
     rows = [
         ["protocol", protocol + PROTOCOLS.get(protocol, "")],
-        ["tasks", _joined(f"{task} ({metric})" for task, metric in _pairs(points, "task", "metric"))],
+        [
+            "tasks",
+            _joined(f"{task} ({metric_title(metric)})" for task, metric in _pairs(points, "task", "metric")),
+        ],
         ["splits", _joined(points["split"].unique())],
         ["backbones", _joined(points["backbone"].unique())],
         ["seeds", _declared(page, "seeds", sorted(runs["seed"].dropna().unique()))],
@@ -274,6 +281,15 @@ def _speedup_section(page: Page) -> Iterator[str]:
         yield from _one_class(page, part)
         yield "The points behind that table:"
         yield tables.operating_points_table(part, page.methods, held, known)
+        yield from _metrics(page, part, held)
+
+
+def _metrics(page: Page, points: pd.DataFrame, held: pd.DataFrame | None) -> Iterator[str]:
+    """The other metrics of those points, for tasks that have several."""
+    found = tables.metrics_table(points, page.every, page.methods, held)
+    if found:
+        yield "The same points by every metric of their task; the settings are those that the first one chose:"
+        yield found
 
 
 def _one_class(page: Page, points: pd.DataFrame) -> Iterator[str]:
@@ -308,7 +324,7 @@ def _exits_section(page: Page) -> Iterator[str]:
     yield from (figure.image for figure in page.layers)
     groups = page.results.exits.groupby(["task", "backbone", "split", "metric"], sort=False)
     for (task, backbone, split, metric), part in groups:
-        yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric)})"
+        yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric_title(str(metric)))})"
         yield tables.exits_table(part, page.methods, floors(page.results) if split == "dev" else {})
 
 

@@ -66,6 +66,33 @@ def distinguish(results: Results) -> Results:
     )
 
 
+def headlines(results: Results) -> dict[str, str]:
+    """The metric that each task is shown by: the one its provenance names, else the first of its rows."""
+    pairs = zip(map(str, results.exits["task"]), map(str, results.exits["metric"]), strict=True)
+    there = list(dict.fromkeys(pairs))
+    tasks = mapping(results.provenance.get("tasks"))
+    named = [(task, str(mapping(about).get("metric"))) for task, about in tasks.items()]
+    # The later ones win: a task's first metric over its others, then the one that is named.
+    return {**dict(reversed(there)), **dict(pair for pair in named if pair in there)}
+
+
+def headlined(results: Results) -> Results:
+    """The results with the headline metric of each task alone."""
+    shown = headlines(results)
+
+    def kept(table: pd.DataFrame) -> pd.DataFrame:
+        fits = [
+            shown.get(task, metric) == metric
+            for task, metric in zip(table["task"], table["metric"], strict=True)
+        ]
+        return table[pd.Series(fits, index=table.index, dtype=bool)]
+
+    return replace(
+        results, points=kept(results.points), exits=kept(results.exits), summary=kept(results.summary),
+        simple=kept(results.simple),
+    )  # fmt: skip
+
+
 def apart(results: Results) -> tuple[Results, pd.DataFrame]:
     """The results to show, without rows of the held-out slice of train; and those points, which only choose."""
     points, exits = results.points, results.exits

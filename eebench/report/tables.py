@@ -27,6 +27,8 @@ from eebench.report.markdown import (
     times,
 )
 from eebench.report.selection import Shown, default_points, is_off_target, operating_point
+from eebench.results import Results
+from eebench.tasks.metrics import metric_title
 
 Methods = Mapping[str, Shown]
 Point = tuple[Shown, "pd.Series[Any]"]
@@ -104,7 +106,7 @@ def speedup_table(
         )
     if not rows:
         return ""
-    titles = [f"{escape(task)} ({escape(metric)})" for task, metric in columns]
+    titles = [f"{escape(task)} ({escape(metric_title(metric))})" for task, metric in columns]
     text = table(["method", "params", "rule", "setting", "speed-up", *titles], rows, "lrll")
     return _noted(text + _off_target_note(chosen, held is not None))
 
@@ -148,6 +150,37 @@ def operating_points_table(
     return _noted(table(headers, rows, sides="lll")) if rows else ""
 
 
+def metrics_table(
+    points: pd.DataFrame, every: Results, methods: Methods, held: pd.DataFrame | None = None
+) -> str:
+    """Every metric of the operating points, and of the last exit; of the tasks that have more than one.
+
+    `points` holds one backbone, split and convention under the headline metrics, `every` all metrics of everything.
+    """
+    rows = []
+    for method, point in operating_points(points, methods, held):
+        same = ["task", "backbone", "method", "split"]
+        own = every.points[
+            (every.points[[*same, "rule", "setting"]] == point[[*same, "rule", "setting"]]).all(axis=1)
+        ]
+        if len(own) < 2:
+            continue
+        exits = every.exits[(every.exits[same] == point[same]).all(axis=1)]
+        last = exits[exits["exit"] == exits["exit"].max()].set_index("metric")["score_mean"]
+        rows += [
+            [
+                escape(point["task"]),
+                escape(method.title),
+                escape(metric_title(row["metric"])),
+                _score(row),
+                percent(last[row["metric"]]),
+            ]
+            for _, row in own.iterrows()
+        ]
+    headers = ["task", "method", "metric", "score", "last exit"]
+    return table(headers, rows, sides="lll") if rows else ""
+
+
 def exits_table(exits: pd.DataFrame, methods: Methods, floors: Floors = NO_FLOORS) -> str:
     """Score of every exit (rows) of every method (columns); one task, backbone, split, metric."""
     measured = set(exits["method"])
@@ -172,7 +205,7 @@ def summary_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
             escape(row["task"]),
             escape(titles.get(row["method"], row["method"])),
             escape(row["rule"]),
-            escape(row["metric"]),
+            escape(metric_title(row["metric"])),
             percent(row["full_score"]),
             times(row["speedup_at_1pt"]),
             percent(row["score_at_2x"]),

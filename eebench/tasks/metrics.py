@@ -19,13 +19,14 @@ Scorer = Callable[[NDArray[np.generic], NDArray[np.generic]], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """One score, higher is better.
+    """One score, higher is better; `title` is what people call it.
 
     `compute` takes labels [n] and predictions [n] (classes, or scores for a regression);
     `counted` takes confusions [..., C, C] of (label, prediction), and is None where counts do not suffice.
     """
 
     name: str
+    title: str
     compute: Scorer
     counted: Callable[[Counts], Floats] | None = None
     binary: bool = False
@@ -41,6 +42,14 @@ class Metric:
             raise UserError(
                 f"metric '{self.name}' needs two classes, not {classes}; use 'accuracy' or 'matthews'."
             )
+
+
+def metric_title(name: str) -> str:
+    """What people call a metric; a name that is not known stays as it is.
+
+    Example: ``metric_title("matthews")`` is ``"MCC"``.
+    """
+    return METRICS[name].title if name in METRICS else name
 
 
 def score(metric_name: str, labels: ArrayLike, predictions: ArrayLike) -> float:
@@ -178,12 +187,12 @@ def _counted_matthews(confusion: Counts) -> Floats:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", _accuracy, _counted_accuracy),
-        Metric("f1", _f1, _counted_f1, binary=True),
-        Metric("acc_f1", _acc_f1, _counted_acc_f1, binary=True),
-        Metric("matthews", _matthews, _counted_matthews),
-        Metric("pearson", _pearson),
-        Metric("spearman", _spearman),
-        Metric("pearson_spearman", _pearson_spearman),
+        Metric("accuracy", "accuracy", _accuracy, _counted_accuracy),
+        Metric("f1", "F1", _f1, _counted_f1, binary=True),
+        Metric("acc_f1", "mean of accuracy and F1", _acc_f1, _counted_acc_f1, binary=True),
+        Metric("matthews", "MCC", _matthews, _counted_matthews),
+        Metric("pearson", "Pearson", _pearson),
+        Metric("spearman", "Spearman", _spearman),
+        Metric("pearson_spearman", "mean of Pearson and Spearman", _pearson_spearman),
     )
 }

@@ -7,9 +7,9 @@ quote-aware editors are common. Class order is the one of the hub's `nyu-mll/glu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from eebench.errors import UnknownName
+from eebench.errors import UnknownName, UserError
 from eebench.tasks.layouts import BundledLayout, FileLayout, FolderLayout, HubLayout
 
 
@@ -17,10 +17,11 @@ from eebench.tasks.layouts import BundledLayout, FileLayout, FolderLayout, HubLa
 class TaskSpec:
     """One task: texts, labels, metrics, and the places its rows can come from.
 
-    `labels` holds label names in class order and is empty for regression. The first of `metrics` is the
-    primary one. `sizes` maps splits to known row counts (empty: unknown), right within `size_tolerance` rows.
+    `labels` holds label names in class order and is empty for regression. Results have all `metrics`, the first of
+    them is the headline. `sizes` maps splits to known row counts (empty: unknown), right within `size_tolerance` rows.
     `label_aliases` maps other label texts found in files to label names.
     `label_range` bounds the scores of a regression; `html_breaks` tells of HTML line breaks to remove.
+    `dev_of` names the task whose runs this one shows on a dev set of its own; empty for all but such second dev sets.
     `max_length` is in tokens.
     """
 
@@ -40,6 +41,17 @@ class TaskSpec:
     label_range: tuple[float, float] | None = None
     size_tolerance: int = 0
     html_breaks: bool = False
+    dev_of: str = ""
+
+    @property
+    def trained_as(self) -> str:
+        """The task that runs are trained on."""
+        return self.dev_of or self.name
+
+    @property
+    def dev_split(self) -> str:
+        """What the dev set that this task is scored on is called among the splits of `trained_as`."""
+        return self.name if self.dev_of else "dev"
 
     @property
     def classes(self) -> int:
@@ -53,8 +65,14 @@ class TaskSpec:
 
     @property
     def metric(self) -> str:
-        """The primary metric."""
+        """The headline: the metric that tables of one number show, and that chooses epochs and settings."""
         return self.metrics[0]
+
+    def headlined(self, metric: str) -> TaskSpec:
+        """The same task with another of its metrics as the headline; UserError when it is none of them."""
+        if metric not in self.metrics:
+            raise UserError(f"task '{self.name}' has no metric '{metric}'; it has {', '.join(self.metrics)}.")
+        return replace(self, metrics=tuple(dict.fromkeys((metric, *self.metrics))))
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -117,7 +135,7 @@ STSB = TaskSpec(
 )  # fmt: skip
 
 
-def mnli(name: str, title: str, dev: int, kind: str) -> TaskSpec:
+def mnli(name: str, title: str, dev: int, kind: str, dev_of: str = "") -> TaskSpec:
     """MNLI with one of its two dev sets, `kind` "matched" or "mismatched", of `dev` rows."""
     # Published readers of the tsv files number the labels in three different orders, so only texts are accepted.
     return TaskSpec(
@@ -130,13 +148,13 @@ def mnli(name: str, title: str, dev: int, kind: str) -> TaskSpec:
             "MNLI", (FIRST, SECOND), ("gold_label", "label"),
             {"train": "train.tsv", "dev": f"dev_{kind}.tsv"}, digit_labels=False,
         ),
-        title=title,
+        title=title, dev_of=dev_of,
     )  # fmt: skip
 
 
 MNLI = mnli("mnli", "MNLI", 9_815, "matched")
-# A task of its own, because runs choose their epoch on dev: it trains again on the same sentences.
-MNLI_MM = mnli("mnli_mm", "MNLI (mismatched)", 9_832, "mismatched")
+# The runs of `mnli`, whose epochs the matched dev set chooses, scored on the other one.
+MNLI_MM = mnli("mnli_mm", "MNLI (mismatched)", 9_832, "mismatched", dev_of="mnli")
 QNLI = TaskSpec(
     "qnli", "glue", ("question", "sentence"), ENTAILMENT, ACCURACY,
     {"train": 104_743, "dev": 5_463}, HubLayout(GLUE_HUB, "qnli", ("question", "sentence")),

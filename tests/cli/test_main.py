@@ -80,6 +80,7 @@ def test_an_interrupted_command_says_how_to_go_on(write_suite):
         command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as process:
         try:
+            assert process.stderr.readline().startswith("precision ")
             assert process.stderr.readline() == "[1/2] finetune on moods, toy, seed 1\n"
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=60)

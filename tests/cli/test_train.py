@@ -58,7 +58,7 @@ def test_other_columns_metric_and_format(eebench, toy_suite):
     answer = eebench("train", "finetune", "--task", "pairs", "--train-file", "train.jsonl", "--dev-file", "dev.jsonl",
                      "--text", "a", "--text", "b", "--label", "mood", "--metric", "matthews", "--backbone", "toy",
                      *QUICK)  # fmt: skip
-    assert answer.code == 0 and "matthews on dev (%)" in answer.out
+    assert answer.code == 0 and "MCC on dev (%)" in answer.out
 
 
 def test_official_files_in_a_folder(eebench, toy_suite):
@@ -110,7 +110,7 @@ def test_regression_shows_exits_and_no_rule(eebench, tmp_path, monkeypatch):
     numbers(Path("train.csv"), 48)
     numbers(Path("dev.csv"), 24)
     answer = eebench("train", "joint", "--task", "moods", *FILES, *QUICK, "--metric", "pearson")
-    assert answer.code == 0 and "pearson on dev (%)" in answer.out and "entropy" not in answer.out
+    assert answer.code == 0 and "Pearson on dev (%)" in answer.out and "entropy" not in answer.out
     refused = eebench("train", "gaml", "--task", "moods", *FILES, *QUICK, "--metric", "pearson")
     assert (refused.code, refused.err) == (
         2, "error: method 'gaml' is not defined for regression (moods); use joint.\n",

@@ -8,7 +8,7 @@ from eebench.report.learning import NOTE, at_floor, floors, judged, marked, unle
 
 def with_floor(results, task, floor):
     """The results with what one answer scores on a task."""
-    tasks = {**results.provenance.get("tasks", {}), task: {"one_class": floor}}
+    tasks = {**results.provenance.get("tasks", {}), task: {"metric": "accuracy", "one_class": floor}}
     return replace(results, provenance={**results.provenance, "tasks": tasks})
 
 

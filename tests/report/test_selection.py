@@ -12,12 +12,15 @@ from eebench.report.selection import (
     Shown,
     default_points,
     distinguish,
+    headlined,
+    headlines,
     is_off_target,
     is_static,
     operating_point,
     shown_methods,
     without_variants,
 )
+from eebench.report.tables import metrics_table
 from eebench.results import Results
 
 HOSTILE = "<b>A|B</b> & $x^2$ [l](u)"
@@ -176,3 +179,39 @@ def test_a_figure_of_many_methods_leaves_variants_out(several, left):
     shown = list(without_variants(rows, results)["method"])
     assert len(names) == left
     assert shown == (names[:-1] if left > 16 else names)
+
+
+def with_f1(results):
+    """The same results with half of each score as a second metric."""
+    both = {
+        name: pd.concat(
+            [table, table.assign(metric="f1", score_mean=table["score_mean"] / 2)], ignore_index=True
+        )
+        for name, table in (("points", results.points), ("exits", results.exits))
+    }
+    return replace(results, **both)
+
+
+def test_a_task_is_shown_by_its_headline(results):
+    both = with_f1(results)
+    # Without a word in the provenance the first metric of the rows leads.
+    assert set(headlines(both).values()) == {"accuracy"}
+    assert headlined(both).points.equals(results.points)
+    tasks = {task: {"metric": "f1"} for task in results.points["task"].unique()}
+    named = replace(both, provenance={**both.provenance, "tasks": tasks})
+    assert set(headlined(named).exits["metric"]) == {"f1"}
+    odd = replace(both, provenance={**both.provenance, "tasks": {task: {"metric": "gone"} for task in tasks}})
+    assert set(headlines(odd).values()) == {"accuracy"}
+
+
+def test_the_page_has_the_other_metrics_of_its_points(results):
+    methods = shown_methods(results)
+    every = with_f1(results)
+    one = results.points[results.points["backbone"] == results.points["backbone"].iloc[0]]
+    text = metrics_table(one, every, methods)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert {row[2] for row in rows} == {"accuracy", "F1"}
+    for first, second in zip(rows[::2], rows[1::2], strict=True):
+        assert first[:2] == second[:2]
+        assert float(second[4]) == pytest.approx(float(first[4]) / 2, abs=0.051)
+    assert metrics_table(one, results, methods) == ""

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from eebench.errors import UnknownName
+from eebench.errors import UnknownName, UserError
 from eebench.tasks.metrics import METRICS
 from eebench.tasks.specs import BUNDLED, CATALOGUE, ELUE, GLUE, TaskSpec, task_names, task_spec
 
@@ -78,6 +78,17 @@ def test_mnli_has_a_second_dev_set_as_a_task_of_its_own():
     assert matched.sizes["train"] == other.sizes["train"] and matched.labels == other.labels
     assert matched.hub.hub_splits["dev"] == "validation_matched"
     assert other.hub.hub_splits["dev"] == "validation_mismatched" and other.hub.config == "mnli"
+    assert (matched.trained_as, matched.dev_split) == ("mnli", "dev")
+    assert (other.trained_as, other.dev_split) == ("mnli", "mnli_mm")
+
+
+def test_a_task_can_have_another_headline():
+    task = task_spec("mrpc").headlined("acc_f1")
+    assert task.metrics == ("acc_f1", "f1", "accuracy") and task.metric == "acc_f1"
+    with pytest.raises(
+        UserError, match=r"task 'mrpc' has no metric 'pearson'; it has f1, accuracy, acc_f1\."
+    ):
+        task_spec("mrpc").headlined("pearson")
 
 
 def test_a_spec_without_sources_has_no_splits():

@@ -13,6 +13,7 @@ from eebench.report.selection import FULL_MODEL, Shown, mapping, of_rules, opera
 from eebench.results import Results
 from eebench.sections import Section
 from eebench.stats import mean_and_std
+from eebench.tasks.metrics import metric_title
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Ground:
     def metric(self, task: str) -> str:
         """The metric of a task on the split shown, as figures name it."""
         rows = self.exits[self.exits["task"] == task]
-        return f"{rows['metric'].iloc[0]} on {rows['split'].iloc[0]}" if len(rows) else "score"
+        return f"{metric_title(rows['metric'].iloc[0])} on {rows['split'].iloc[0]}" if len(rows) else "score"
 
     def finished(self, label: str, task: str) -> pd.DataFrame:
         """The runs of a label on a task that have a result, one row per seed."""

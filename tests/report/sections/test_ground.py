@@ -40,7 +40,7 @@ def test_scores(ground):
     assert (
         ground.seed_means("pabee", "cola") == {1: 0.29, 2: 0.31} and ground.seed_means("lost", "cola") == {}
     )
-    assert ground.metric("cola") == "matthews on dev" and ground.metric("rte") == "score"
+    assert ground.metric("cola") == "MCC on dev" and ground.metric("rte") == "score"
 
 
 def test_the_mean_over_exits_of_a_folder_without_that_column(ground):
