@@ -59,7 +59,8 @@ MEASURED = Measured(TRACE, COST, Accounting(convention("linear_mac"), 128), 2, 4
 def test_points_by_hand():
     never, early = point_rows(MEASURED, find_rule("max-prob"), [1.01, 0.9])
     assert never == {
-        "setting": "q=1.01", "metric": "accuracy", "score": 1.0, "mean_exit": 2.0, "layers": 2.0, "flops": 10 + 200 + 10, "full_depth": 2,
+        "setting": "q=1.01", "metric": "accuracy", "score": 1.0, "mean_exit": 2.0, "layers": 2.0,
+        "flops": 10 + 200 + 10, "full_depth": 2,
         "full_flops": 217.0,
     }  # fmt: skip
     assert (early["setting"], early["score"], early["mean_exit"]) == ("q=0.9", 0.75, 1.5)

@@ -181,6 +181,12 @@ def test_a_figure_of_many_methods_leaves_variants_out(several, left):
     assert shown == (names[:-1] if left > 16 else names)
 
 
+def accurate(results):
+    """The rows whose metric is accuracy."""
+    points, exits = (table[table["metric"] == "accuracy"] for table in (results.points, results.exits))
+    return replace(results, points=points, exits=exits)
+
+
 def with_f1(results):
     """The same results with half of each score as a second metric."""
     both = {
@@ -193,10 +199,11 @@ def with_f1(results):
 
 
 def test_a_task_is_shown_by_its_headline(results):
+    results = accurate(results)
     both = with_f1(results)
     # Without a word in the provenance the first metric of the rows leads.
     assert set(headlines(both).values()) == {"accuracy"}
-    assert headlined(both).points.equals(results.points)
+    assert headlined(both).points.reset_index(drop=True).equals(results.points.reset_index(drop=True))
     tasks = {task: {"metric": "f1"} for task in results.points["task"].unique()}
     named = replace(both, provenance={**both.provenance, "tasks": tasks})
     assert set(headlined(named).exits["metric"]) == {"f1"}
@@ -205,8 +212,8 @@ def test_a_task_is_shown_by_its_headline(results):
 
 
 def test_the_page_has_the_other_metrics_of_its_points(results):
-    methods = shown_methods(results)
-    every = with_f1(results)
+    results = accurate(results)
+    methods, every = shown_methods(results), with_f1(results)
     one = results.points[results.points["backbone"] == results.points["backbone"].iloc[0]]
     text = metrics_table(one, every, methods)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
