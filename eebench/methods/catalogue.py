@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from eebench.backbones.base import Backbone
 from eebench.errors import RunError, UnknownName
 from eebench.methods.base import Method
 from eebench.methods.berxit import Berxit
@@ -28,6 +29,7 @@ from eebench.methods.pkd import Pkd
 from eebench.methods.smartbert import Smartbert
 from eebench.methods.theseus import Theseus
 from eebench.methods.tinybert import Tinybert
+from eebench.model import MultiExitModel
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Stage
 
@@ -48,8 +50,11 @@ class BrokenPlugin(Method):
         self.name = name  # type: ignore[misc]
         self.paper = self.reason = reason  # type: ignore[misc]
 
-    def stages(self, options: TrainingOptions) -> list[Stage]:
+    def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
         raise RunError(self.reason)
+
+    def stages(self, options: TrainingOptions) -> list[Stage]:
+        return []
 
 
 @cache
