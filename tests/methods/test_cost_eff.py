@@ -40,6 +40,7 @@ from eebench.methods.cost_eff import (
     target_size,
     whole_size,
 )
+from eebench.model import copy_weights, weights_of
 from eebench.options import resolve_options
 from eebench.slender import Size, layer_parts, size_of
 from eebench.store import Store
@@ -318,8 +319,9 @@ def test_importance_leaves_the_model_as_it_was_and_follows_the_seed(executor, to
 
 
 def apart(model: SlenderModel) -> SlenderModel:
-    """The model, a little away from where it was, as training would move it."""
+    """The model a little away from its teacher, as training and pruning would move it."""
     torch.manual_seed(1)
+    copy_weights(model, weights_of(model.teacher))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.01)
@@ -335,7 +337,7 @@ def test_the_ablations_reach_the_loss_that_prunes(executor, toy_job) -> None:
         options = toy_job("cost-eff", **SMALL, **given).options
         model = job.method.build(toy_backbone(), 2, options)
         assert isinstance(model, SlenderModel)
-        job.method.initialise(model, {"assistant": executor._needed(job.needs["assistant"])})
+        model.teach(executor.model(job.needs["assistant"]))
         torch.manual_seed(2)
         terms = importance(apart(model), executor.examples(job, "train"), options)
         masks.append([strongest(neuron_scores(terms, layer), 20) for layer in (0, 1)])
@@ -350,7 +352,7 @@ def test_importance_does_not_depend_on_how_far_a_batch_is_padded(executor, toy_j
     assert len(set(train.encoded.lengths[rows].tolist())) > 1
     model = job.method.build(toy_backbone(), 2, job.options)
     assert isinstance(model, SlenderModel)
-    job.method.initialise(model, {"assistant": executor._needed(job.needs["assistant"])})
+    model.teach(executor.model(job.needs["assistant"]))
     apart(model).asked = Asked(hidden=True)
     weights = scored_weights(layer_parts(layer) for layer in model.backbone.layers)
     for length in (None, 20, 60):
