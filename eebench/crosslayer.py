@@ -30,30 +30,28 @@ class Projection(nn.Module):
 
 @dataclass(frozen=True)
 class Contrast:
-    """Form of the loss: its temperature, whether the denominator holds the positive, whether padding is left out."""
+    """Form of the loss: its temperature, whether the denominator holds the positive."""
 
     temperature: float
     with_positive: bool = True
-    mask_pad: bool = True
 
 
 def crosslayer_losses(projected: Tensor, mask: Tensor, form: Contrast) -> Tensor:
     """InfoNCE between consecutive layers, one value per pair [L - 1] (SmartBERT Eq. 4, and 6 in stage 2).
 
-    With q^i_m the l2-normalised state of token m in layer i, s_mk = q^i_m . q^(i+1)_k / t and k over the tokens of
+    With q^i_m the l2-normalised state of token m in layer i, s_mk = q^i_m . q^(i+1)_k / t and k over the real tokens of
     the same sentence: -ln(exp(s_mm) / sum_k exp(s_mk)), averaged over a sentence's tokens and then over the batch.
     Shapes: `projected` [L, B, T, d], `mask` bool [B, T]. A token without another to be told apart from (a sentence of
     one token, and no positive in the denominator) has loss 0.
     """
-    real = mask if form.mask_pad else torch.ones_like(mask)
     unit = F.normalize(projected.float(), dim=-1)
     # All pairs at once: [L - 1, B, T, T].
     similarity = unit[:-1] @ unit[1:].transpose(-1, -2) / form.temperature
     positive = similarity.diagonal(dim1=-2, dim2=-1)
-    compared = real[:, None, :].expand(-1, real.shape[1], -1)
+    compared = mask[:, None, :].expand(-1, mask.shape[1], -1)
     if not form.with_positive:
-        compared = compared & ~torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
+        compared = compared & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     total = similarity.masked_fill(~compared, -torch.inf).logsumexp(dim=-1)
-    counted = real & compared.any(dim=-1)
+    counted = mask & compared.any(dim=-1)
     losses = torch.where(counted, total - positive, 0.0)
-    return (losses.sum(dim=-1) / real.sum(dim=-1)).mean(dim=-1)
+    return (losses.sum(dim=-1) / mask.sum(dim=-1)).mean(dim=-1)

@@ -19,6 +19,8 @@ from eebench.errors import UserError
 from eebench.heads import pool
 from eebench.model import HEADS, MultiExitModel, Outputs, gather
 
+TokenMean = Literal["per_sample", "per_batch"]
+
 
 class LayerPair(NamedTuple):
     """A layer of the student and the layer of the teacher it is compared with, both 1-based."""
@@ -192,28 +194,29 @@ def soft_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) 
     return (targets.exp() * gap).sum(dim=-1).mean(dim=-1) * temperature**2
 
 
-def feature_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+def feature_distance(
+    student: Tensor, teacher: Tensor, mask: Tensor, mean: TokenMean = "per_sample"
+) -> Tensor:
     """Squared distance of hidden states [S, B, T, H] at real tokens, summed over the S states (COST-EFF's L_feat).
 
-    Mean over H, mean over the sample's real tokens, mean over the batch.
+    Mean over H, then over the sample's real tokens and over the batch, or over all real tokens of the batch at once.
     """
     squared = ((student - teacher) * mask[..., None]).square().mean(dim=-1)
+    if mean == "per_batch":
+        return squared.sum() / mask.sum()
     return (squared.sum(dim=-1) / mask.sum(dim=-1)).mean(dim=-1).sum()
 
 
-def attention_distance(
-    student: Tensor, teacher: Tensor, mask: Tensor, padding: Literal["counted", "ignored"] = "counted"
-) -> Tensor:
+def attention_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Squared distance of attention scores [K, B, A, T, T], summed over the K layers.
 
-    "counted" is TinyBERT's code: padded keys count as equal and the mean goes over B, A, T and T, padding
-    included. "ignored": the mean over each sample's pairs of real tokens, then over A and B.
+    Scores of padding are zero on both sides, as TinyBERT's code has those of padded keys. The mean is over each
+    sample's pairs of real tokens, then over A and B; the code's is over all T x T pairs of texts padded to one length.
     """
-    squared = ((student - teacher) * mask[:, None, None, :]).square()
-    if padding == "counted":
-        return squared.mean(dim=(1, 2, 3, 4)).sum()
+    real = mask[:, None, :, None] & mask[:, None, None, :]
+    squared = ((student - teacher) * real).square()
     pairs = mask.sum(dim=-1).square()[:, None]
-    return ((squared * mask[:, None, :, None]).sum(dim=(-1, -2)) / pairs).mean(dim=(1, 2)).sum()
+    return (squared.sum(dim=(-1, -2)) / pairs).mean(dim=(1, 2)).sum()
 
 
 def patient_distance(

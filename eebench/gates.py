@@ -25,14 +25,13 @@ class Gate(NarrowAttention):
     The paper only says that the gate is light; this form is its code's.
     """
 
-    DROPOUT = 0.1
-
     def __init__(self, width: int) -> None:
         super().__init__(width, heads=2)
+        self.dropout = nn.Dropout(0.1)
         self.decide = nn.Linear(self.WIDTH, 1)
 
     def forward(self, state: State) -> Tensor:
-        dropout = self.DROPOUT if self.training else 0.0
+        dropout = self.dropout.p if self.training else 0.0
         first = self.attended(self.narrowed(state), state.mask, rows=1, dropout=dropout)[:, 0]
         return torch.sigmoid(self.decide(first).float())[:, 0]
 

@@ -8,6 +8,8 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+import torch
+
 from eebench.backbones.checkpoints import (
     backbone_depth,
     backbone_fingerprint,
@@ -26,6 +28,7 @@ from eebench.tasks.sources import load_task
 from eebench.tasks.specs import CATALOGUE, TaskSpec, task_spec
 from eebench.tasks.splits import Split, TaskData
 from eebench.training.options import TrainingOptions
+from eebench.training.stages import everything, refuse_shared
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Planner:
         self.data_dir, self.precision = data_dir, precision
         self._data: dict[str, TaskData | DataError] = {}
         self._depths: dict[str, int | UserError] = {}
+        self._sound: set[tuple[str, str, str]] = set()
 
     def plan(self, suite: Suite, only: Mapping[str, set[str]] | None = None) -> Plan:
         """The plan of `suite`, cut to the cells that `only` allows (keys method, task, backbone, seed)."""
@@ -136,6 +140,7 @@ class Planner:
         depth = self.depth(backbone)
         check_depth(method.depth(options, depth), depth, backbone)
         method.check(options, partial(skeleton_backbone, backbone))
+        self._check_frozen(method, options, backbone)
         resolved = options.model_copy(
             update={
                 "precision": self.precision if options.precision == "auto" else options.precision,
@@ -161,6 +166,22 @@ class Planner:
             metric=task.metric if method.chooses(resolved) and task.metric != usual_metric(task) else "",
         )  # fmt: skip
         return Job(spec, method, resolved, backbone, task, data, seed, needs)
+
+    def _check_frozen(self, method: Method, options: TrainingOptions, backbone: str) -> None:
+        """UserError where a stage would move what it holds frozen; looked at once for all tasks and seeds."""
+        recipe = (method.name, options.model_dump_json(), backbone)
+        stages = [stage for stage in method.stages(options) if stage.trains is not everything]
+        if not stages or recipe in self._sound:
+            return
+        skeleton = skeleton_backbone(backbone, method.depth(options, self.depth(backbone)))
+        with torch.device("meta"):
+            model = method.build(skeleton, 2, options)
+        for stage in stages:
+            try:
+                refuse_shared(stage, model)
+            except UserError as error:
+                raise UserError(f"{method.name}: {error}") from None
+        self._sound.add(recipe)
 
     def depth(self, backbone: str) -> int:
         """The backbone's number of layers; one that cannot be had is asked for once, not for every cell."""

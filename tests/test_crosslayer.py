@@ -47,7 +47,7 @@ def slowly(states, mask, form):
     for below, above in pairwise(unit):
         sentences = []
         for row in range(mask.shape[0]):
-            places = [k for k in range(mask.shape[1]) if mask[row, k] or not form.mask_pad]
+            places = [k for k in range(mask.shape[1]) if mask[row, k]]
             tokens = []
             for m in places:
                 positive = float(below[row, m] @ above[row, m]) / form.temperature
@@ -63,12 +63,11 @@ def slowly(states, mask, form):
 
 
 @pytest.mark.parametrize("with_positive", [True, False])
-@pytest.mark.parametrize("mask_pad", [True, False])
-def test_all_pairs_at_once_are_the_loops_over_tokens(with_positive, mask_pad):
+def test_all_pairs_at_once_are_the_loops_over_tokens(with_positive):
     torch.manual_seed(0)
     states = torch.randn(4, 3, 5, 6)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
-    form = Contrast(0.55, with_positive, mask_pad)
+    form = Contrast(0.55, with_positive)
     assert crosslayer_losses(states, mask, form).tolist() == pytest.approx(
         slowly(states, mask, form), abs=1e-5
     )
@@ -85,16 +84,6 @@ def test_padding_changes_neither_loss_nor_gradient(with_positive):
     (one,) = torch.autograd.grad(plain.sum(), states)
     (other,) = torch.autograd.grad(wide.sum(), states)
     assert torch.allclose(one, other, atol=1e-6) and one.abs().max() > 0
-
-
-def test_without_the_mask_padding_counts():
-    torch.manual_seed(0)
-    states = torch.randn(2, 1, 4, 6)
-    mask = torch.tensor([[True, True, False, False]])
-    assert not torch.allclose(
-        crosslayer_losses(states, mask, Contrast(0.5)),
-        crosslayer_losses(states, mask, Contrast(0.5, mask_pad=False)),
-    )
 
 
 @pytest.mark.parametrize("with_positive", [True, False])

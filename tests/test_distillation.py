@@ -166,16 +166,17 @@ def test_feature_distance_by_hand():
     mask = torch.tensor([[True, True], [True, False]])
     # Sample 1: (5 + 2) / 2 tokens; sample 2: 2 / 1 token; batch mean 2.75; two states.
     assert float(feature_distance(student, teacher, mask)) == pytest.approx(2 * (3.5 + 2) / 2)
+    assert float(feature_distance(student, teacher, mask, "per_batch")) == pytest.approx(2 * (5 + 2 + 2) / 3)
 
 
 def test_attention_distance_by_hand():
     student = torch.zeros(1, 1, 2, 2, 2)
     teacher = torch.tensor([[[[[1.0, 7.0], [3.0, 7.0]], [[2.0, 7.0], [0.0, 7.0]]]]])
     mask = torch.tensor([[True, False]])
-    # Keys: only the first is real. Queries: the code counts the padded one, and divides by all eight.
-    assert float(attention_distance(student, teacher, mask)) == pytest.approx((1 + 9 + 4 + 0) / 8)
     # One pair of real tokens per head: 1 and 4.
-    assert float(attention_distance(student, teacher, mask, "ignored")) == pytest.approx((1 + 4) / 2)
+    assert float(attention_distance(student, teacher, mask)) == pytest.approx((1 + 4) / 2)
+    both = torch.tensor([[True, True]])
+    assert float(attention_distance(student, teacher, both)) == pytest.approx((1 + 9 + 4 + 0 + 4 * 49) / 8)
 
 
 def test_patient_distance_by_hand():

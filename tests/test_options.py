@@ -3,7 +3,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eebench.errors import ConfigError
 from eebench.heads import HeadConfig
-from eebench.methods.catalogue import find_method
+from eebench.methods.catalogue import BUILT_IN, find_method
 from eebench.options import describe, merge, parse_assignments, place_of, resolve_options
 
 
@@ -42,8 +42,15 @@ def test_a_method_with_its_own_default_keeps_the_bounds(method):
 
 
 def test_a_methods_own_check_speaks_without_preamble():
-    with pytest.raises(ConfigError, match=r"^--set \(deebert\): head: a shared pooler would move"):
-        resolve_options(find_method("deebert"), {"head": {"pooler": "shared"}}, "--set (deebert)")
+    with pytest.raises(ConfigError, match=r"^--set \(csdbert\): head: csdbert has heads of its own"):
+        resolve_options(find_method("csdbert"), {"head": {"pooler": "shared"}}, "--set (csdbert)")
+
+
+@pytest.mark.parametrize("name", [method.name for method in BUILT_IN])
+def test_what_is_not_said_about_the_head_stays_the_methods(name):
+    method = find_method(name)
+    found = resolve_options(method, {"head": {"pooling": "mean", "dropout": 0.25}}, "--set").head
+    assert found == method.options_type().head.model_copy(update={"pooling": "mean", "dropout": 0.25})
 
 
 class Inner(BaseModel):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from torch import Tensor
+
 from eebench.errors import RunError, UnknownName
 from eebench.methods.base import Method
 from eebench.methods.berxit import Berxit
@@ -28,8 +30,9 @@ from eebench.methods.pkd import Pkd
 from eebench.methods.smartbert import Smartbert
 from eebench.methods.theseus import Theseus
 from eebench.methods.tinybert import Tinybert
+from eebench.model import Outputs
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage
+from eebench.training.stages import Stage, Step, Terms
 
 BUILT_IN: tuple[type[Method], ...] = (
     Finetune, FirstK, Joint, Deebert, ShallowDeep, Pabee, Pcee, Fastbert, FastbertGa, Elasticbert, Berxit,
@@ -49,6 +52,10 @@ class BrokenPlugin(Method):
         self.paper = self.reason = reason  # type: ignore[misc]
 
     def stages(self, options: TrainingOptions) -> list[Stage]:
+        """One stage, so that suites can be planned; its first step tells the reason."""
+        return [Stage("unusable", 1, options.lr, self._refuse)]
+
+    def _refuse(self, outputs: Outputs, labels: Tensor, step: Step) -> Terms:
         raise RunError(self.reason)
 
 

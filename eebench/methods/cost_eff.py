@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from eebench.backbones.base import Backbone
-from eebench.distillation import Asked, TaughtOutputs
+from eebench.distillation import Asked
 from eebench.errors import UserError
 from eebench.importance import (
     HeadParts,
@@ -122,7 +122,7 @@ class CosteffOptions(AssistantOptions):
         "output", description="a head is its columns of O (code), or whole (paper)"
     )
     taylor_loss: Literal["code", "exits"] = Field(
-        "code", description="0.9 soft + 0.1 hard + features, or the exits' soft losses alone (paper)"
+        "code", description="0.9 L_pred + 0.1 L_hard + L_feat, or the exits' L_pred alone (paper)"
     )
     taylor_exit_loss: bool = Field(True, description="off: importance from the last exit alone (ablation)")
     feat_distill: bool = Field(True, description="off: predictions in place of features (ablation)")
@@ -237,7 +237,7 @@ def importance(model: SlenderModel, train: Examples, options: CosteffOptions) ->
     weights = scored_weights(layer_parts(layer) for layer in model.backbone.layers)
     for weight in weights.values():
         weight.requires_grad_(True)
-    model.asked, balanced = Asked(hidden=True), model.balanced
+    model.asked, balanced = Asked(hidden=options.feat_distill), model.balanced
     model.balanced = balanced and options.taylor_exit_loss
     with without_dropout(model):
         found = contributions(list(weights.values()), sample_losses(model, train, options), options.taylor)
@@ -256,15 +256,18 @@ def sample_losses(model: SlenderModel, train: Examples, options: CosteffOptions)
 
 
 def importance_loss(outputs: Outputs, labels: Tensor, options: CosteffOptions) -> Tensor:
-    """0.9 L_pred + 0.1 L_hard + L_feat*, the latter a mean over padded tokens too, where it is zero (code)."""
-    assert isinstance(outputs, TaughtOutputs)
+    """0.9 L_pred + 0.1 L_hard + L_feat, of the terms that are trained with; `taylor_loss` "exits": L_pred alone.
+
+    So the ablations reach it: without features there is no L_feat, with labels L_pred is L_hard. L_feat is training's,
+    a mean over real tokens; the code's own mean here counts padding up to 128 as zeros, by which features would weigh
+    the less the shorter a text is.
+    """
     exits = EVERY if options.taylor_exit_loss and options.training == "joint" else LAST
-    soft = soft_term(outputs, exits, taught_by(options))
+    predicted = prediction(outputs, labels, options, exits)
     if options.taylor_loss == "exits":
-        return soft
-    assert outputs.hidden is not None and outputs.teacher.hidden is not None
-    gap = (outputs.hidden - outputs.teacher.hidden) * outputs.mask[..., None]
-    return 0.9 * soft + 0.1 * hard_term(outputs, labels, exits) + gap.square().mean(dim=(1, 2, 3)).sum()
+        return predicted
+    loss = 0.9 * predicted + 0.1 * hard_term(outputs, labels, exits)
+    return loss + feature_term(outputs, options.feature_loss) if options.feat_distill else loss
 
 
 def taught_by(options: CosteffOptions) -> slice:
@@ -323,6 +326,7 @@ class Costeff(CosteffAssistant):
     name, title, default_rule = "cost-eff", "COST-EFF", "entropy"
     paper = "COST-EFF (Shen et al. 2022)"
     options_type, model_type = CosteffOptions, SlenderModel
+    version = 2
 
     def label(self, options: TrainingOptions) -> str:
         return self.name if own(options).explicit else f"{self.name}-{own(options).size}"

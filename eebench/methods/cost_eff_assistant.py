@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from eebench.backbones.base import Backbone
@@ -51,23 +51,14 @@ class AssistantOptions(TrainingOptions):
         "code", description="features first, then half soft and half hard labels; or soft labels only (paper)"
     )
     feature_epochs: int | None = Field(None, ge=0, description="epochs on features; None: a third of epochs")
-    feature_loss: FeatureLoss = Field("per_token", description="mean over real tokens (code), or plain MSE")
+    feature_loss: FeatureLoss = Field(
+        "per_token", description="mean over real tokens, sample by sample (code), or of the batch (plain MSE)"
+    )
     gradient_equilibrium: bool = Field(True, description="average the exits' gradients in each layer (Eq. 3)")
     training: Training = Field(
         "joint", description="all at once; two_stage: exits later, on a frozen backbone"
     )
     ta_exit_loss: bool = Field(True, description="off: the assistant's inner exits get no loss (ablation)")
-
-    @field_validator("training")
-    @classmethod
-    def _exits_apart(cls, training: Training, info: ValidationInfo) -> Training:
-        head = info.data.get("head")
-        if training == "two_stage" and isinstance(head, HeadConfig) and head.pooler == "shared":
-            raise ValueError(
-                "a shared pooler would move the trained final exit; set head.pooler to own, tanh or none, or train "
-                "jointly"
-            )
-        return training
 
 
 class CosteffModel(BalancedModel, Taught):
@@ -100,9 +91,7 @@ def feature_term(outputs: Outputs, form: FeatureLoss) -> Tensor:
     assert isinstance(outputs, TaughtOutputs)
     own, theirs = outputs.hidden, outputs.teacher.hidden
     assert own is not None and theirs is not None
-    if form == "per_token":
-        return feature_distance(own, theirs, outputs.mask)
-    return (own - theirs).square().mean(dim=(1, 2, 3)).sum()
+    return feature_distance(own, theirs, outputs.mask, "per_sample" if form == "per_token" else "per_batch")
 
 
 def soft_term(outputs: Outputs, exits: slice = EVERY, teacher: slice = EVERY) -> Tensor:
@@ -141,6 +130,7 @@ class CosteffAssistant(Method):
     options_type = AssistantOptions
     model_type: ClassVar[type[CosteffModel]] = CosteffModel
     regression = False
+    version = 2
 
     def needs(self, options: TrainingOptions) -> dict[str, Need]:
         assert isinstance(options, AssistantOptions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from eebench.heads import HeadConfig
@@ -34,13 +34,6 @@ class DeebertOptions(TrainingOptions):
     head: HeadConfig = HeadConfig(pooler="own")
     exit_epochs: int | None = Field(None, ge=1, description="epochs of stage 2; None: as stage 1")
     exit_lr: float | None = Field(None, gt=0, description="learning rate of stage 2; None: as stage 1")
-
-    @field_validator("head")
-    @classmethod
-    def _off_ramps_apart(cls, head: HeadConfig) -> HeadConfig:
-        if head.pooler == "shared":
-            raise ValueError("a shared pooler would move the trained final exit; use own, tanh or none")
-        return head
 
 
 class Deebert(Method):

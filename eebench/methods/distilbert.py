@@ -32,7 +32,7 @@ from eebench.training.stages import Stage, Step, Terms
 class DistilbertOptions(StudentOptions):
     """The released task distillation (written for question answering): equal weights, temperature 2.
 
-    No recipe for GLUE was published; epochs and learning rate are the middle of the usual grid.
+    No recipe for GLUE was published; four epochs at 3e-5 are of the usual grid, 4 to 10 at 2e-5 to 5e-5.
     """
 
     epochs: int = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import Field
 from torch import nn
@@ -37,13 +38,14 @@ class BalancedModel(MultiExitModel):
 class ElasticbertOptions(JointOptions):
     """The released dynamic fine-tuning: plain sum, weight decay 0.1, warm-up 6%, five epochs, own poolers.
 
-    One checkpoint serves the whole curve, chosen by the mean over exits; the released code picks another one
+    One checkpoint serves the whole curve, the epoch with the best mean over exits; the released code picks another one
     for each threshold.
     """
 
     epochs: int = 5
     warmup_share: float = 0.06
     weight_decay: float = 0.1
+    select: Literal["last", "best"] = "best"
     exit_weights: ExitWeights = "sum"
     head: HeadConfig = HeadConfig(pooler="own")
     gradient_equilibrium: bool = Field(True, description="average the exits' gradients in each layer")
@@ -55,6 +57,7 @@ class Elasticbert(Joint):
     name, title, default_rule = "elasticbert", "ElasticBERT", "entropy"
     paper = "ElasticBERT (Liu et al. 2022)"
     options_type = ElasticbertOptions
+    version = 2
 
     def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
         assert isinstance(options, ElasticbertOptions)

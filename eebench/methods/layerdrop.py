@@ -22,15 +22,20 @@ from eebench.training.stages import Examples, Stage, Step
 
 
 class LayerdropOptions(FinetuneOptions):
-    """Fine-tuning with layers dropped at the published rate; the paper suggests 1 - r / N for keeping r of N.
+    """Fine-tuning with layers dropped as often as they will be missing: 1 - r / N where r of N layers stay.
+
+    This is the paper's rate for a network that will be cut to r layers, 0.5 for half of them; the documentation of the
+    released code says the same (0.5 to remove half or more, 0.2 to remove less). The paper's models were pre-trained
+    with 0.2 (`drop_rate: 0.2`), which fine-tuning alone does not make robust enough.
 
     By default every other layer is kept, from the first (0-based 0, 2, 4, ... as the library's documentation says);
     `layers: [2, 4, 6]` is the other phase.
     """
 
-    drop_rate: float = Field(
-        0.2, ge=0, lt=1, description="probability that a training step leaves a layer out"
-    )
+    drop_rate: float | None = Field(
+        None, ge=0, lt=1,
+        description="probability that a training step leaves a layer out; None: the share of layers cut",
+    )  # fmt: skip
     keep: int | None = Field(None, ge=1, description="how many layers stay, evenly spread; None: every other")
     layers: tuple[int, ...] | None = Field(
         None, description="exactly which layers stay, counted from 1, in place of keep"
@@ -101,10 +106,10 @@ class DroppingModel(MultiExitModel):
         self.heads = nn.ModuleDict({str(self.depth): head})
 
 
-def drop(model: MultiExitModel, step: Step, rate: float) -> None:
-    """Draws the dropped layers of one step."""
+def drop(model: MultiExitModel, step: Step, rate: float | None) -> None:
+    """Draws the dropped layers of one step, at `rate` or at the share of layers that will be cut."""
     assert isinstance(model, DroppingModel)
-    model.draw(rate)
+    model.draw(1 - len(model.kept) / model.backbone.depth if rate is None else rate)
 
 
 def cut_layers(model: MultiExitModel, train: Examples) -> None:
@@ -122,6 +127,7 @@ class Layerdrop(Method):
     name, title, default_rule = "layerdrop", "LayerDrop", "budgeted"
     paper = "LayerDrop (Fan et al. 2020)"
     options_type = LayerdropOptions
+    version = 2
 
     def check(self, options: TrainingOptions, skeleton: Callable[[], Backbone]) -> None:
         kept_layers(_own(options), skeleton().depth)

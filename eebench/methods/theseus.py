@@ -29,6 +29,10 @@ class TheseusOptions(FinetuneOptions):
     Its k = 0.0006 reaches 1 after two thirds of MRPC's steps; here k follows from `full_at`, so that the share is the
     same on every task, unless `slope` gives it. In the code the successor's fine-tuning is what the same loop does
     once the rate is 1, with the head frozen (the default); the paper's separate phase is `successor_epochs`.
+
+    Dropout is on in the frozen parts too (embeddings, head, the predecessor's layers), as in the code: run_glue.py puts
+    the whole model into training mode and only its optimiser leaves them out; the paper says nothing of it. They are no
+    teacher beside the model but part of the network that the successor learns in.
     """
 
     epochs: int = 15
@@ -69,8 +73,8 @@ def replacement_rate(options: TheseusOptions, step: Step) -> float:
 class TheseusModel(MultiExitModel):
     """The successor; while it trains, each of its layers may give way to the predecessor's layers it replaces.
 
-    The predecessor is frozen, in evaluation mode, and no part of the model: not saved, not counted. `draw` says which
-    layers give way in the next forward pass, one draw a layer for the whole batch.
+    The predecessor is frozen and no part of the model: not saved, not counted. `draw` says which layers give way in the
+    next forward pass, one draw a layer for the whole batch.
     """
 
     def __init__(self, backbone: Backbone, heads: dict[int, nn.Module], group: int) -> None:
@@ -85,7 +89,7 @@ class TheseusModel(MultiExitModel):
 
         The successor's layers start as copies of the predecessor's first ones (the code's choice).
         """
-        whole = predecessor.eval().requires_grad_(False)
+        whole = predecessor.train().requires_grad_(False)
         mine = dict(self.backbone.named_parameters())
         copy_weights(
             self.backbone, {name: w for name, w in whole.backbone.named_parameters() if name in mine}
@@ -109,14 +113,16 @@ class TheseusModel(MultiExitModel):
 
 
 def set_rate(model: MultiExitModel, step: Step, options: TheseusOptions) -> None:
-    """Draws the replacements of one step."""
+    """Draws the replacements of one step; frozen parts drop out as well."""
     assert isinstance(model, TheseusModel)
+    model.train()
     model.draw(replacement_rate(options, step))
 
 
 def replace_all(model: MultiExitModel, step: Step) -> None:
-    """Only successor layers, as after training."""
+    """Only successor layers, as after training; frozen parts drop out as well."""
     assert isinstance(model, TheseusModel)
+    model.train()
     model.replaced = (True,) * model.depth
 
 
@@ -143,7 +149,7 @@ class Theseus(Method):
     name, title, default_rule = "theseus", "BERT-of-Theseus", "budgeted"
     paper = "BERT-of-Theseus (Xu et al. 2020)"
     options_type = TheseusOptions
-    version = 2
+    version = 3
 
     def depth(self, options: TrainingOptions, layers: int) -> int:
         group = _own(options).group

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -62,7 +61,8 @@ class TinybertOptions(StudentOptions):
     Stage 1 of its table per task, which has no effect there: 50 epochs on CoLA, 20 on MRPC, RTE and STS-B, 10 on
     SST-2 and QNLI, 5 on MNLI and QQP. The code keeps stage 1's rate constant and leaves the teacher's dropout on;
     here both stages warm up and decay and the teacher is in evaluation mode. The code's classifier reads ReLU of the
-    pooled vector without dropout; here both sides have the ordinary head.
+    pooled vector without dropout; here both sides have the ordinary head. Stage 1's means in the code are over texts
+    padded to one length, padding included; here they are over real tokens, however far a batch is padded.
     """
 
     epochs: int = 3
@@ -80,9 +80,6 @@ class TinybertOptions(StudentOptions):
     intermediate_lr: float = Field(5e-5, gt=0, description="learning rate of stage 1")
     attention_weight: float = Field(1.0, ge=0, description="weight of the attention loss in stage 1")
     hidden_weight: float = Field(1.0, ge=0, description="weight of the hidden-state loss in stage 1")
-    padding: Literal["counted", "ignored"] = Field(
-        "counted", description="stage 1's means: as the code, or not"
-    )
     temperature: float = Field(1.0, gt=0, description="temperature of both sides' answers in stage 2")
     answers_mean: Literal["batch", "classes"] = Field("batch", description="batch, or classes too (code)")
 
@@ -184,12 +181,11 @@ def intermediate_loss(outputs: Outputs, labels: Tensor, step: Step, options: Tin
     lesson = outputs.teacher
     assert outputs.hidden is not None and lesson.hidden is not None
     mapped = [0, *spaced(len(outputs.hidden) - 1, len(lesson.hidden) - 1)]
-    counted = outputs.mask if options.padding == "ignored" else torch.ones_like(outputs.mask)
-    hidden = feature_distance(outputs.hidden, lesson.hidden[mapped], counted)
+    hidden = feature_distance(outputs.hidden, lesson.hidden[mapped], outputs.mask)
     loss, terms = options.hidden_weight * hidden, {"hidden": hidden}
     if outputs.attention is not None and lesson.attention is not None:
-        # The scores are those before softmax; the additive mask's entries are zero on both sides (the code).
-        attention = attention_distance(outputs.attention, lesson.attention, outputs.mask, options.padding)
+        # The scores are those before softmax.
+        attention = attention_distance(outputs.attention, lesson.attention, outputs.mask)
         loss, terms = loss + options.attention_weight * attention, {**terms, "attention": attention}
     return {"loss": loss, **terms}
 
@@ -211,6 +207,7 @@ class Tinybert(Student):
     paper = "TinyBERT (Jiao et al. 2020), its task distillation"
     options_type = TinybertOptions
     regression = True
+    version = 2
 
     def label(self, options: TrainingOptions) -> str:
         return _own(options).form

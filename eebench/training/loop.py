@@ -18,7 +18,7 @@ from eebench.training.batches import epoch_batches
 from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, part, restore
 from eebench.training.evaluation import exit_scores
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Examples, Stage, Step, Terms
+from eebench.training.stages import Examples, Stage, Step, Terms, refuse_shared
 
 CHECK_EVERY = 50
 """Steps between looks at the loss on CUDA, where looking means waiting for the device."""
@@ -239,7 +239,11 @@ class LossWatch:
 
 
 def freeze_others(model: MultiExitModel, stage: Stage) -> list[tuple[str, nn.Parameter]]:
-    """Turns gradients on for what the stage trains and off for the rest; returns the trained parameters."""
+    """Turns gradients on for what the stage trains and off for the rest; returns the trained parameters.
+
+    UserError where a parameter is on both sides.
+    """
+    refuse_shared(stage, model)
     trained = []
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(stage.trains(name, model))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from eebench.heads import HeadConfig
 
@@ -32,3 +33,10 @@ class TrainingOptions(BaseModel):
     patience: int | None = Field(None, ge=1, description="stop after so many epochs without gain")
     train_rows: int | None = Field(None, ge=1, description="use only so many training rows")
     head: HeadConfig = Field(HeadConfig(), description="form of the exits")
+
+    @field_validator("head", mode="before")
+    @classmethod
+    def _rest_stays(cls, head: Any) -> Any:
+        """What is not said about the head stays as the method has it: another pooling changes no pooler."""
+        default = cls.model_fields["head"].default
+        return {**default.model_dump(), **head} if isinstance(head, Mapping) else head

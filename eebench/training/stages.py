@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from eebench.backbones.tokens import Encoded
+from eebench.errors import UserError
 from eebench.model import MultiExitModel, Outputs
 from eebench.training.options import TrainingOptions
 from eebench.training.schedules import Schedule, schedule_of, steps_in
@@ -69,6 +70,24 @@ def inner_exits(name: str, model: MultiExitModel) -> bool:
     return name.startswith("heads.") and not name.startswith(f"heads.{model.depth}.")
 
 
+def refuse_shared(stage: Stage, model: MultiExitModel) -> None:
+    """UserError where the stage trains a parameter that, under another name, it holds frozen (a shared pooler).
+
+    A parameter belongs to all modules that share it, so what trains one of them moves the others.
+    """
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    for shared in names.values():
+        trained = {name: stage.trains(name, model) for name in shared}
+        if len(set(trained.values())) > 1:
+            moved, frozen = (next(name for name in shared if trained[name] is side) for side in (True, False))
+            raise UserError(
+                f"stage '{stage.name}' trains {moved}, which is also {frozen}, and that is to stay frozen; give each "
+                "part parameters of its own (exits with a shared pooler: set head.pooler to own, tanh or none)."
+            )
+
+
 def nothing_before(model: MultiExitModel, step: Step) -> None:
     """Leaves the model as it is."""
 
@@ -91,15 +110,16 @@ def same_rate(name: str) -> float:
 class Stage:
     """One stretch of training with its own optimiser and schedule.
 
-    `trains` says by name (and model) which parameters move; the backbone, a direct child of it or an exit with none of
-    them is frozen and runs in evaluation mode, so its dropout is off. `lr_factor` multiplies the learning rate of a
-    parameter by name. The terms in `series` are recorded at every step, all others as their mean over an epoch.
+    `trains` says by name (and model) which parameters move; all others, and every buffer, are the same bits afterwards.
+    The backbone, a direct child of it or an exit with none that move runs in evaluation mode, so its dropout is off.
+    `lr_factor` multiplies the learning rate of a parameter by name. The terms in `series` are recorded at every step,
+    all others as their mean over an epoch.
 
     `first` changes the model once, before the stage's optimiser is made (pruning); `before` sets it up for a step
     (replacement rates, soft or hard gates). `select` None takes the options'; of equally good epochs `ties` says
-    which is kept; `judge` turns the scores of the exits
-    [E] into the one that selects. The last epoch is cut short where `epochs` is not whole. `schedule` gives the
-    learning rate from the steps of an epoch, None takes the options' form with the peak `lr`.
+    which is kept; `judge` turns the scores of the exits [E] into the one that selects. The last epoch is cut short
+    where `epochs` is not whole. `schedule` gives the learning rate from the steps of an epoch, None takes the options'
+    form with the peak `lr`.
     """
 
     name: str

@@ -35,6 +35,18 @@ def test_exits_and_the_rule_are_shown(train):
     assert speed == "1.00x" and len(lines) == 9
 
 
+def test_a_stage_that_would_move_what_it_holds_frozen_is_a_mistake_of_the_user(train):
+    answer = train("fastbert", "--set", "head.attention=none", "--set", "head.pooler=shared")
+    assert answer.code == 2 and answer.err.startswith(
+        "error: fastbert: stage 'students' trains heads.1.pooler.dense.weight, "
+        "which is also heads.2.pooler.dense.weight"
+    )
+    assert answer.err.endswith("set head.pooler to own, tanh or none).\n") and not Path("runs").exists()
+    assert (
+        train("fastbert", "--set", "head.pooling=cls").code == 0
+    )  # all else about the head stays FastBERT's
+
+
 def test_a_run_is_found_again(train):
     first = train("joint", "--runs", "mine", "--device", "cpu")
     record = json.loads(next(Path("mine").glob("*/done.json")).read_text(encoding="utf-8"))

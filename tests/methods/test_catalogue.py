@@ -1,9 +1,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import eebench
 from eebench.backbones.checkpoints import load_backbone
 from eebench.errors import UnknownName
 from eebench.methods.catalogue import BUILT_IN, find_method, methods
@@ -108,9 +110,10 @@ def test_a_method_from_outside_trains_and_a_broken_one_fails_alone(toy_suite, tm
     install(site, "wrong", "wrong:Wrong", "class Wrong: pass\n")
     start = toy_suite.read_text().split("methods:")[0].replace("[1, 2]", "[1]")
     (tmp_path / "mine.yaml").write_text(start + "methods: [last-two, broken, wrong, finetune]\n")
+    path = os.pathsep.join([str(site), str(Path(eebench.__file__).parents[1])])  # this tree, installed or not
     done = subprocess.run(
         [sys.executable, "-m", "eebench", "sweep", "--suite", "mine.yaml"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr

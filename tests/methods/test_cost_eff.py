@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,17 @@ from eebench.backbones.base import Backbone
 from eebench.backbones.bert import BertBackbone
 from eebench.backbones.mpnet import MPNetBackbone
 from eebench.backbones.toy import toy_backbone
-from eebench.distillation import Lesson, TaughtOutputs
+from eebench.distillation import Asked, Lesson, TaughtOutputs
 from eebench.engine.execute import Executor, build_skeleton
 from eebench.errors import ConfigError, UserError
+from eebench.importance import (
+    contributions,
+    head_scores,
+    neuron_scores,
+    scored_weights,
+    strongest,
+    without_dropout,
+)
 from eebench.methods.catalogue import find_method
 from eebench.methods.cost_eff import (
     CosteffOptions,
@@ -31,6 +40,7 @@ from eebench.methods.cost_eff import (
     target_size,
     whole_size,
 )
+from eebench.model import copy_weights, weights_of
 from eebench.options import resolve_options
 from eebench.slender import Size, layer_parts, size_of
 from eebench.store import Store
@@ -231,7 +241,10 @@ def test_the_first_half_of_an_interval_learns_features_only() -> None:
         ({}, SOFT + FEATURES),
         ({"feat_distill": False}, SOFT),
         ({"pred_distill": "hard_labels"}, HARD + FEATURES),
-        ({"feature_loss": "plain"}, SOFT + (9 + 9 + 49 + 49) / 4),
+        (
+            {"feature_loss": "plain"},
+            SOFT + FEATURES,
+        ),  # one sample, so one mean over its tokens and the batch's
         ({"ta_exit_loss": False}, cross(P, P) + cross(P, Q) + FEATURES),
     ],
 )
@@ -244,9 +257,14 @@ def test_recovery_and_its_ablations(given: dict[str, Any], expected: float) -> N
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, 0.9 * SOFT + 0.1 * HARD + 9.0 / 2),  # features: a mean over both tokens
+        ({}, 0.9 * SOFT + 0.1 * HARD + FEATURES),
         ({"taylor_loss": "exits"}, SOFT),
-        ({"taylor_exit_loss": False}, 0.9 * cross(P, Q) - 0.1 * math.log(0.5) + 9.0 / 2),
+        ({"taylor_exit_loss": False}, 0.9 * cross(P, Q) - 0.1 * math.log(0.5) + FEATURES),
+        ({"feat_distill": False}, 0.9 * SOFT + 0.1 * HARD),
+        ({"pred_distill": "hard_labels"}, HARD + FEATURES),
+        ({"pred_distill": "hard_labels", "taylor_loss": "exits"}, HARD),
+        ({"feat_distill": False, "pred_distill": "hard_labels"}, HARD),
+        ({"training": "two_stage"}, 0.9 * cross(P, Q) - 0.1 * math.log(0.5) + FEATURES),
     ],
 )
 def test_the_loss_that_importance_is_read_from(given: dict[str, Any], expected: float) -> None:
@@ -263,13 +281,6 @@ def test_two_stage_training_freezes_the_backbone_for_the_exits(toy_job) -> None:
     trained = [name for name, _ in model.named_parameters() if found[-1].trains(name, model)]
     assert trained == ["heads.1.classifier.weight", "heads.1.classifier.bias"]
     assert not any(stage.trains(trained[0], model) for stage in found[:-1])
-
-
-def test_a_frozen_classifier_shares_no_pooler_with_exits_that_train() -> None:
-    method = find_method("cost-eff")
-    resolve_options(method, {"head": {"pooler": "shared"}}, "--set")
-    with pytest.raises(ConfigError, match="training: a shared pooler would move the trained final exit"):
-        resolve_options(method, {"training": "two_stage", "head": {"pooler": "shared"}}, "--set")
 
 
 def test_sizes_share_one_assistant(toy_job) -> None:
@@ -305,6 +316,54 @@ def test_importance_leaves_the_model_as_it_was_and_follows_the_seed(executor, to
     first, again, other = (terms["0.output"] for terms in found)
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert first.min() >= 0 and first.shape == layer_parts(toy_backbone().layers[0]).output.weight.shape
+
+
+def apart(model: SlenderModel) -> SlenderModel:
+    """The model a little away from its teacher, as training and pruning would move it."""
+    torch.manual_seed(1)
+    copy_weights(model, weights_of(model.teacher))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.01)
+    return model
+
+
+def test_the_ablations_reach_the_loss_that_prunes(executor, toy_job) -> None:
+    """The same student and teacher, scored by what each variant trains on, keep other neurons."""
+    job = toy_job("cost-eff", **SMALL)
+    executor.ensure_trained(job.needs["assistant"])
+    masks = []
+    for given in ({}, {"feat_distill": False}, {"pred_distill": "hard_labels"}):
+        options = toy_job("cost-eff", **SMALL, **given).options
+        model = job.method.build(toy_backbone(), 2, options)
+        assert isinstance(model, SlenderModel)
+        model.teach(executor.model(job.needs["assistant"]))
+        torch.manual_seed(2)
+        terms = importance(apart(model), executor.examples(job, "train"), options)
+        masks.append([strongest(neuron_scores(terms, layer), 20) for layer in (0, 1)])
+    assert all(one != other for one, other in combinations(masks, 2))
+
+
+@pytest.mark.parametrize("given", [{}, {"feature_loss": "plain"}, {"taylor_loss": "exits"}])
+def test_importance_does_not_depend_on_how_far_a_batch_is_padded(executor, toy_job, given) -> None:
+    job = toy_job("cost-eff", **SMALL, **given)
+    executor.ensure_trained(job.needs["assistant"])
+    train, rows, scores = executor.examples(job, "train"), np.arange(8), []
+    assert len(set(train.encoded.lengths[rows].tolist())) > 1
+    model = job.method.build(toy_backbone(), 2, job.options)
+    assert isinstance(model, SlenderModel)
+    model.teach(executor.model(job.needs["assistant"]))
+    apart(model).asked = Asked(hidden=True)
+    weights = scored_weights(layer_parts(layer) for layer in model.backbone.layers)
+    for length in (None, 20, 60):
+        with without_dropout(model):
+            outputs = model(train.encoded.batch(rows, length))
+            loss = importance_loss(outputs, torch.from_numpy(train.labels[rows]), job.options)
+            terms = dict(
+                zip(weights, contributions(list(weights.values()), [loss], "abs_elementwise"), strict=True)
+            )
+        scores.append(torch.cat([neuron_scores(terms, 0), head_scores(terms, 1, 16)]))
+    assert torch.allclose(scores[0], scores[1], rtol=1e-4) and torch.allclose(scores[0], scores[2], rtol=1e-4)
 
 
 def test_a_run_ends_small_and_answers_as_its_trace_says(executor, toy_job) -> None:

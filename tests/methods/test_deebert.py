@@ -1,8 +1,6 @@
 import numpy as np
-import pytest
 import torch
 
-from eebench.errors import ConfigError
 from eebench.methods.deebert import off_ramp_loss
 from eebench.model import Outputs
 from eebench.training.stages import Step
@@ -34,11 +32,6 @@ def test_stage_two_leaves_the_fine_tuned_model_untouched(executor, toy_job):
     assert any(name.startswith("heads.1.") for name in final.keys() - tuned.keys())
     alone = executor.ensure_trace(job.needs["finetuned"])
     assert torch.allclose(trace.logits[-1], alone.logits[0], atol=1e-6)
-
-
-def test_a_shared_pooler_is_refused(toy_job):
-    with pytest.raises(ConfigError, match="a shared pooler would move the trained final exit"):
-        toy_job("deebert", head={"pooler": "shared"})
 
 
 def test_stage_two_may_have_its_own_length():

@@ -6,6 +6,7 @@ from eebench.backbones.checkpoints import load_backbone
 from eebench.backbones.tokens import load_tokenizer
 from eebench.losses import exit_losses
 from eebench.methods.catalogue import find_method
+from eebench.training.evaluation import exit_scores
 
 
 def gradients(equilibrium, exits=(0, 1)):
@@ -57,3 +58,14 @@ def test_it_trains_with_the_plain_sum(executor, toy_job):
     (stage,) = job.method.stages(job.options)
     assert job.options.exit_weights == "sum" and job.options.weight_decay == pytest.approx(0.1)
     assert executor.ensure_trace(job).logits.shape[0] == 2 and stage.name == "joint"
+
+
+def test_the_epoch_with_the_best_mean_over_exits_is_kept(executor, toy_job):
+    defaults = find_method("elasticbert").options_type()
+    assert defaults.select == "best" and defaults.holdout == 0.0
+    job = toy_job("elasticbert", select=defaults.select, epochs=4)
+    history = executor.ensure_trained(job).record()["history"]
+    scores = [record["exit_scores"] for record in history]
+    best = max(scores, key=lambda exits: sum(exits) / len(exits))
+    trace = executor.ensure_trace(job)
+    assert exit_scores(trace, "accuracy") == best and best != scores[-1]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ from eebench.errors import ConfigError, UserError
 from eebench.methods.catalogue import find_method
 from eebench.methods.layerdrop import DroppingModel, LayerdropOptions, kept_layers
 from eebench.options import resolve_options
+from eebench.training.stages import Step
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,21 @@ def test_dropped_layers_do_nothing_and_all_may_be_dropped(toy_job):
     assert torch.equal(model(batch).logits[0], embedded)
     model.draw(0.0)
     assert not model.dropped and not torch.equal(model(batch).logits[0], embedded)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, 0.5), ({"keep": 1}, 0.5), ({"keep": 2}, 0.0), ({"drop_rate": 0.2}, 0.2)]
+)
+def test_layers_are_dropped_as_often_as_they_will_be_missing(toy_job, given, expected):
+    """1 - r / N: one layer of two stays. u <= p drops, so no layer is drawn more than 3 sigma from p."""
+    job = toy_job("layerdrop", **given)
+    model, (stage, _) = build(job), job.method.stages(job.options)
+    torch.manual_seed(0)
+    drawn = 0
+    for number in range(1000):
+        stage.before(model, Step(number, np.arange(1)))
+        drawn += len(model.dropped)
+    assert abs(drawn / 2000 - expected) <= 3 * (expected * (1 - expected) / 2000) ** 0.5
 
 
 def test_half_of_the_draws_drop_a_layer_at_rate_one_half(toy_job):

@@ -313,7 +313,9 @@ def test_labels_name_another_threshold():
     assert method.heading(SmartbertOptions()) == "SmartBERT"
 
 
-@pytest.mark.parametrize("wrong", [{"gate_threshold": 1.1}, {"gate_threshold": -0.1}, {"head": {}}])
+@pytest.mark.parametrize(
+    "wrong", [{"gate_threshold": 1.1}, {"gate_threshold": -0.1}, {"head": {"attention": "none"}}]
+)
 def test_what_cannot_be(wrong):
     with pytest.raises(ValidationError):
         SmartbertOptions(**wrong)
@@ -387,3 +389,18 @@ def test_the_exits_losses_are_summed():
     assert float(exits_loss(shown, LABELS, STEP, SmartbertOptions())["loss"]) == pytest.approx(
         float(exit_losses(logits, LABELS).sum()), abs=1e-6
     )
+
+
+def test_each_stage_warms_up_for_ten_steps_as_the_script_does():
+    method = find_method("smartbert")
+    gates, exits = method.stages(SmartbertOptions())
+    for stage, epochs in ((gates, 5), (exits, 4)):
+        rates = stage.rates(SmartbertOptions(), 78)  # RTE in batches of 32
+        assert (rates.peak, rates.warmup, rates.total, rates.decay) == (2e-5, 10, epochs * 78, True)
+    options = SmartbertOptions(warmup_share=0.1, exit_lr=1e-4)
+    gates, exits = method.stages(options)
+    assert (gates.rates(options, 78).warmup, exits.rates(options, 78).warmup) == (39, 31)
+    assert gates.rates(options, 2).warmup == 10 and exits.rates(options, 78).peak == 1e-4
+    assert gates.rates(options, 1).warmup == 5  # all steps there are
+    without = SmartbertOptions(warmup_steps=0)
+    assert method.stages(without)[0].rates(without, 78).warmup == 0

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,16 @@ import torch
 from eebench.engine.execute import Executor, build
 from eebench.errors import UserError
 from eebench.methods.catalogue import find_method
-from eebench.methods.theseus import TheseusModel, TheseusOptions, descend_if_replaced, replacement_rate
+from eebench.methods.theseus import (
+    TheseusModel,
+    TheseusOptions,
+    descend_if_replaced,
+    replace_all,
+    replacement_rate,
+    set_rate,
+)
 from eebench.store import Store
+from eebench.training.loop import freeze_others, set_modes
 from eebench.training.stages import Step
 
 
@@ -51,7 +61,7 @@ def follower(executor, toy_job):
 
 def test_unreplaced_modules_are_the_predecessors_layers(executor, toy_job):
     model, whole, batch = follower(executor, toy_job)
-    for part in model.modules():
+    for part in (*model.modules(), *whole.modules()):
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
     model.train()
@@ -63,6 +73,26 @@ def test_unreplaced_modules_are_the_predecessors_layers(executor, toy_job):
         assert torch.equal(replaced[0], whole.classify(2, whole.layer(1, whole.embed(batch))))
         model.draw(0.0)
         assert torch.equal(model.eval()(batch).logits, replaced)  # evaluation knows successors only
+
+
+@pytest.mark.parametrize("start", [set_rate, partial(replace_all)])
+def test_frozen_parts_drop_out_as_the_released_code_has_it(executor, toy_job, start):
+    model, whole, _ = follower(executor, toy_job)
+    job = toy_job("theseus")
+    freeze_others(model, job.method.stages(job.options)[0])
+    set_modes(model)
+    assert not model.backbone.embeddings.training
+    step = Step(0, np.arange(1))
+    start(model, step, job.options) if start is set_rate else start(model, step)
+    frozen = (
+        model.backbone.embeddings,
+        *model.heads.values(),
+        whole.backbone.layers[0],
+        whole.backbone.layers[1],
+    )
+    dropouts = [part for module in frozen for part in module.modules() if isinstance(part, torch.nn.Dropout)]
+    assert len(dropouts) >= 4 and all(part.training and part.p == 0.1 for part in dropouts)
+    assert not model.eval().heads["1"].training
 
 
 def test_the_predecessor_is_no_part_of_the_model(executor, toy_job):

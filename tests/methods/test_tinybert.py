@@ -132,19 +132,13 @@ def intermediate(**options):
 
 
 def test_the_intermediate_loss_by_hand():
-    """The code's means go over padding too, save for attention to it, which is zero on both sides."""
+    """One token is real: its states, 1 and 2 apart, and its attention to itself, 4 apart."""
     terms = intermediate()
-    assert float(terms["hidden"]) == pytest.approx((1 + 9) / 2 + (4 + 16) / 2)
-    assert float(terms["attention"]) == pytest.approx((16 + 4) / 4)
-    assert float(terms["loss"]) == pytest.approx(15 + 5)
-    weighted = intermediate(hidden_weight=0.5, attention_weight=2.0)
-    assert float(weighted["loss"]) == pytest.approx(7.5 + 10)
-
-
-def test_the_intermediate_loss_without_padding_by_hand():
-    terms = intermediate(padding="ignored")
     assert float(terms["hidden"]) == pytest.approx(1 + 4)
     assert float(terms["attention"]) == pytest.approx(16)
+    assert float(terms["loss"]) == pytest.approx(5 + 16)
+    weighted = intermediate(hidden_weight=0.5, attention_weight=2.0)
+    assert float(weighted["loss"]) == pytest.approx(2.5 + 32)
 
 
 def test_the_prediction_loss_by_hand():
