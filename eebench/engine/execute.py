@@ -123,12 +123,15 @@ class Executor:
         seen = self._examples(job, rows, f"seen-{job.options.train_rows}-{job.options.holdout}")
         return learning.look(trace_model(model, seen.encoded, np.asarray(seen.labels), self.device))
 
-    def _needed(self, job: Job, side: LabelScale | None) -> Needed:
-        """The needed run; its scores of a regression are on the `side` of the run that needs it, standardised."""
+    def _needed(self, job: Job, scale: LabelScale | None) -> Needed:
+        """The needed run, its scores of a regression standardised; its heads and answers only fit the same `scale`."""
         weights = self._sound_weights(job)
-        own = LabelScale.read(self.run(job).record())
-        scale = None if own is None or side is None else own.seen_from(side)
-        return Needed(weights, lambda: trained(job, weights, scale).eval())
+        if LabelScale.read(self.run(job).record()) != scale:
+            raise UserError(
+                f"{job.title} was trained on other rows than what needs it, so their scores are standardised "
+                "differently; give both the same train_rows and holdout."
+            )
+        return Needed(weights, lambda: trained(job, weights, None).eval())
 
     def _sound_weights(self, job: Job) -> dict[str, torch.Tensor]:
         run = self.ensure_trained(job)

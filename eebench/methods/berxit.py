@@ -55,7 +55,8 @@ class BerxitOptions(TrainingOptions):
 def score_loss(outputs: Outputs, labels: Tensor) -> Tensor:
     """Mean squared error of the certainty against being right, over exits and batch.
 
-    The target is 1 for a right answer and 0 for a wrong one; for regression it is 1 - tanh(|y_i - y|).
+    The target is 1 for a right answer and 0 for a wrong one; for regression it is 1 - tanh(|y_i - y|), where the
+    distance is in standard deviations of train's scores (the code: in the task's own units).
     """
     assert outputs.scores is not None
     logits = outputs.logits.detach()

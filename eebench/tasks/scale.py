@@ -44,9 +44,3 @@ class LabelScale:
     def standardised(self, scores: Labels) -> NDArray[np.float32]:
         """Scores [n] in the task's units as training sees them."""
         return ((scores - self.mean) / self.deviation).astype(np.float32)
-
-    def seen_from(self, other: LabelScale) -> LabelScale | None:
-        """The scale that takes scores standardised by this one to those standardised by `other`; None if equal."""
-        if self == other:
-            return None
-        return LabelScale((self.mean - other.mean) / other.deviation, self.deviation / other.deviation)

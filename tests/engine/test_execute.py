@@ -227,16 +227,18 @@ def test_every_method_that_takes_scores_learns_them(executor, score_job, name):
     assert exit_scores(trace, "pearson")[-1] > 0.5
 
 
-def test_a_teacher_answers_on_the_students_side(executor, score_job):
-    """A teacher that held out other rows has another scale; its standardised scores are converted."""
-    job = score_job("finetune", holdout=0.3)
+def test_a_needed_run_answers_on_the_standardised_side(executor, score_job):
+    job = score_job("finetune")
     executor.ensure_trained(job)
-    side = LabelScale(1.0, 4.0)
-    needed = executor._needed(job, side).model()
-    in_units = executor.model(job).eval()
+    scale = LabelScale.read(executor.run(job).record())
+    needed, in_units = executor._needed(job, scale).model(), executor.model(job).eval()
     batch = executor.examples(job, "dev").encoded.batch(np.arange(4))
     with torch.no_grad():
         standardised, units = needed(batch).logits, in_units(batch).logits
-    assert torch.allclose(standardised * 4.0 + 1.0, units, atol=1e-5)
-    own = LabelScale.read(executor.run(job).record())
-    assert executor._needed(job, own).model().scale is None
+    assert torch.allclose(standardised * scale.deviation + scale.mean, units, atol=1e-5)
+
+
+def test_a_needed_run_of_other_rows_is_refused(executor, score_job):
+    job = score_job("finetune", holdout=0.3)
+    with pytest.raises(UserError, match="give both the same train_rows and holdout"):
+        executor._needed(job, LabelScale(1.0, 4.0))

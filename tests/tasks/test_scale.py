@@ -24,11 +24,3 @@ def test_equal_scores_keep_their_unit():
 def test_the_record_of_a_run_gives_it_back():
     assert LabelScale.read({"label_scale": {"mean": 2.5, "deviation": 1.5}}) == LabelScale(2.5, 1.5)
     assert LabelScale.read({}) is None
-
-
-def test_what_another_run_standardised_is_seen_from_this_one():
-    own, other = LabelScale(3.0, 2.0), LabelScale(1.0, 4.0)
-    # 0.5 there is 3 + 0.5 * 2 = 4 in units, which is (4 - 1) / 4 here.
-    between = own.seen_from(other)
-    assert between is not None and 0.5 * between.deviation + between.mean == pytest.approx(0.75)
-    assert own.seen_from(LabelScale(3.0, 2.0)) is None
