@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -25,17 +25,18 @@ from eebench.cost.paths import path_flops
 from eebench.engine.execute import build_skeleton
 from eebench.errors import UserError
 from eebench.model import MultiExitModel
+from eebench.operating import curve_of
 from eebench.replay import require
 from eebench.rules.base import Rule, parse_setting
 from eebench.rules.budgeted import Budgeted
 from eebench.rules.catalogue import find_rule
 from eebench.runtime import Execution, Left, execute
-from eebench.stats import SPEEDUP_TOLERANCE
-from eebench.sweep import Accounting, Measured, fitting, point_rows
+from eebench.sweep import Accounting, Measured, point_rows
 from eebench.tasks.rows import HTML_BREAKS
 from eebench.text_rows import TextRow, rows_of
 from eebench.trace import Trace, trace_model
 from eebench.trained import TrainedRun, find_run, open_run
+from eebench.training.evaluation import exit_scores
 
 ROWS_PER_PIECE = 256
 """Rows that are tokenised together."""
@@ -65,14 +66,24 @@ class Prediction:
     error: str = ""
 
 
+JUMP = 1.05
+"""A chosen setting that is faster than asked for by more than this factor is told with the next slower one."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """One setting of a rule; its speed-up in FLOPs and score on dev where the run has a trace of dev."""
+    """One setting of a rule; its speed-up in FLOPs and score on dev where the run has a trace of dev.
+
+    `full_score` is that of all layers. `slower` is the next slower setting, where a wish falls into a jump of the
+    curve and this one is much faster than asked for.
+    """
 
     rule: Rule
     threshold: float
     speedup_flops: float | None = None
     score: float | None = None
+    full_score: float | None = None
+    slower: Choice | None = None
 
     @property
     def setting_text(self) -> str:
@@ -168,30 +179,29 @@ class Predictor:
         if measured is None:
             return Choice(rule, threshold)
         (row,) = point_rows(measured.headline, rule, [threshold])
-        return Choice(rule, threshold, row["full_flops"] / row["flops"], row["score"])
+        full = exit_scores(measured.trace, measured.metrics[0])[-1]
+        return Choice(rule, threshold, row["full_flops"] / row["flops"], row["score"], full)
 
     def _at_speedup(self, rule: Rule, wish: float) -> Choice:
-        """The setting of the rule's grid with the smallest speed-up on dev that is `wish` or more."""
+        """The slowest of all settings that are `wish` times as fast on dev or more."""
         if self._measured is None:
             variant = f" for {self.job.variant}" if self.job.variant else ""
             raise UserError(
                 f"run {self.trained.name} has no trace of dev{variant} to choose a setting from; name one with "
                 "--setting, or train the run again with the same options, which finds it done and traces dev."
             )
-        grid = fitting(rule, None, self._measured.trace)
-        rows = point_rows(self._measured.headline, rule, grid)
-        choices = [
-            Choice(rule, threshold, row["full_flops"] / row["flops"], row["score"])
-            for threshold, row in zip(grid, rows, strict=True)
-        ]
-        fast = [choice for choice in choices if (choice.speedup_flops or 0.0) >= wish - SPEEDUP_TOLERANCE]
-        if not fast:
-            top = max(choices, key=lambda choice: choice.speedup_flops or 0.0)
+        curve = curve_of(rule, [self._measured])
+        place = curve.slowest_at(wish)
+        if place is None:
+            top = int(curve.speedups.argmax())
             raise UserError(
-                f"no setting of {rule.name} is {wish:g}x on dev; the fastest is {rule.setting(top.threshold)} at "
-                f"{top.speedup_flops or 0:.2f}x.  Ask for less, or for another rule."
+                f"no setting of {rule.name} is {wish:g}x on dev; the fastest is {rule.setting(curve.threshold(top))} "
+                f"at {curve.speedups[top]:.2f}x.  Ask for less, or for another rule."
             )
-        return min(fast, key=lambda choice: (choice.speedup_flops or 0.0, -(choice.score or 0.0)))
+        choice, before = self._on_dev(rule, curve.threshold(place)), curve.below(place)
+        if before is None or curve.speedups[place] <= wish * JUMP:
+            return choice
+        return replace(choice, slower=self._on_dev(rule, curve.threshold(before)))
 
     @cached_property
     def probe(self) -> Trace:

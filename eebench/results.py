@@ -86,6 +86,8 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("score_at_2x", 4),
         Column("auc", 4),
         Column("seeds", 0),
+        Column("setting_at_1pt", absent=""),
+        Column("setting_at_2x", absent=""),
     ),
     "runs": (
         *_CELL,

@@ -79,7 +79,27 @@ def best_at_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) -
     Example: ``best_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8])`` is ``1``.
     """
     speedups, scores = _paired(speedup, score)
-    return _place_of_largest(scores, speedups >= target - SPEEDUP_TOLERANCE)
+    return _place_of_largest(scores, fast_enough(speedups, target))
+
+
+def fast_enough(speedup: ArrayLike, target: float) -> NDArray[np.bool_]:
+    """Which speed-ups are `target` or more, as printed to two decimals.
+
+    Example: ``fast_enough([1.99, 1.996], 2.0)`` is ``[False, True]``.
+    """
+    return np.asarray(speedup, dtype=np.float64) >= target - SPEEDUP_TOLERANCE
+
+
+def nearest_speedup(speedup: ArrayLike, score: ArrayLike, target: float = 2.0) -> int:
+    """The place of the point whose speed-up is nearest to `target`, of equals the one with the best score.
+
+    Raises ValueError without points.
+
+    Example: ``nearest_speedup([1.5, 2.1, 2.1], [0.9, 0.8, 0.85])`` is ``2``.
+    """
+    speedups, scores = _paired(speedup, score)
+    distances = np.where(np.isnan(speedups), np.inf, np.abs(speedups - target))
+    return int(np.lexsort((-scores, distances))[0])
 
 
 def area_under_front(relative_cost: ArrayLike, score: ArrayLike) -> float:

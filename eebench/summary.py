@@ -36,7 +36,7 @@ def summarise(points: pd.DataFrame, exits: pd.DataFrame, selection: str) -> pd.D
                 "speedup_at_1pt": _value(shown, fast, "speedup_flops"),
                 "score_at_2x": _value(shown, good, "score_mean"),
                 "auc": area_under_front(1.0 / shown["speedup_flops"], shown["score_mean"]),
-                "seeds": shown["seeds"].iloc[0],
+                "seeds": shown["seeds"].iloc[0], "setting_at_1pt": fast or "", "setting_at_2x": good or "",
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

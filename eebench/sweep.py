@@ -23,8 +23,9 @@ from eebench.engine.local import Outcome
 from eebench.heads import HeadConfig, exit_heads
 from eebench.histograms import bins_of, counts, recorded
 from eebench.model import MultiExitModel
+from eebench.operating import curve_of, scores_of
 from eebench.plan import Cell, Job
-from eebench.replay import CostTable, Replayed, defined, exit_indices, replay
+from eebench.replay import CostTable, Replayed, defined, replay
 from eebench.rules.alignment import KernelAlignment, changes, checks
 from eebench.rules.base import Rule, number
 from eebench.rules.budgeted import Budgeted
@@ -33,11 +34,12 @@ from eebench.rules.forms import is_of
 from eebench.stats import aggregate_seeds
 from eebench.suites import CostEntry, Suite
 from eebench.summary import summarise
-from eebench.tasks.metrics import METRICS, from_confusion, score
 from eebench.trace import Trace
 from eebench.training.evaluation import exit_scores
 from eebench.training.learning import verdict
 
+TARGET = 2.0
+"""The speed-up in FLOPs at which tables compare methods."""
 REFERENCE_LENGTH = 128
 """Tokens at which the component table is printed when samples are charged their own length."""
 
@@ -139,18 +141,6 @@ def shorter_half(trace: Trace) -> torch.Tensor:
     return torch.from_numpy(trace.lengths.numpy() < np.median(trace.lengths.numpy()))
 
 
-def scores_of(replayed: Replayed, measured: Measured, thresholds: Sequence[float]) -> dict[str, np.ndarray]:
-    """Each of the task's metrics at each setting, fp64 [S]."""
-    trace, metrics = measured.trace, measured.metrics
-    if METRICS[metrics[0]].counted is not None:
-        return {metric: np.asarray(from_confusion(metric, replayed.confusion.numpy())) for metric in metrics}
-    labels, answers = trace.labels.numpy(), trace.answers()
-    given = [
-        answers.gather(0, row[None])[0].numpy() for row in exit_indices(replayed.rule, trace, thresholds)
-    ]
-    return {metric: np.array([score(metric, labels, answer) for answer in given]) for metric in metrics}
-
-
 def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> list[dict[str, Any]]:
     """One row per setting of `rule` and metric on one trace; settings outside the rule's bounds are refused."""
     geometry = measured.trace.geometry
@@ -163,7 +153,7 @@ def point_rows(measured: Measured, rule: Rule, grid: Sequence[float] | None) -> 
     mean_exit = replayed.mean_exit(measured.trace.exit_layers).numpy()
     layers = measured.mean_layers(rule, replayed)
     paid = replayed.total_cost.numpy() / samples
-    scores = scores_of(replayed, measured, thresholds)
+    scores = scores_of(replayed, measured.trace, measured.metrics)
     return [
         {
             "setting": rule.setting(threshold), "metric": metric, "score": float(values[index]),
@@ -241,10 +231,31 @@ class Collector:
         return replace(self._costs[key], trace=trace, metrics=cell.task.metrics)
 
     def _points(self) -> Iterator[dict[str, Any]]:
+        chosen = self._chosen()
         for outcome, measured, keys in self._done():
             for rule, thresholds in self._sweeps(measured.trace):
-                for row in point_rows(measured, rule, thresholds):
+                more = chosen.get(
+                    (keys["task"], keys["backbone"], keys["method"], rule.setting(0.0), rule.name), ()
+                )
+                for row in point_rows(measured, rule, list(dict.fromkeys([*thresholds, *more]))):
                     yield {**keys, "rule": rule.name, "seed": outcome.cell.seed, **row}
+
+    def _chosen(self) -> dict[tuple[str, ...], list[float]]:
+        """The thresholds of each curve that tables show, chosen among all there are on the split that selects."""
+        seeds: dict[tuple[str, str, str], list[Measured]] = {}
+        for _, measured, keys in self._done():
+            if keys["split"] == self.suite.selection:
+                seeds.setdefault((keys["task"], keys["backbone"], keys["method"]), []).append(measured)
+        asked = [getattr(section, "speedup", None) for section in self.suite.sections]
+        targets = list(dict.fromkeys([TARGET, *(speedup for speedup in asked if speedup is not None)]))
+        found: dict[tuple[str, ...], list[float]] = {}
+        for place, same in seeds.items():
+            full = float(np.mean([exit_scores(one.trace, one.metrics[0])[-1] for one in same]))
+            for rule, grid in self._sweeps(same[0].trace):
+                curve = curve_of(rule, same)
+                settings = [curve.threshold(setting, grid) for setting in curve.chosen(full, targets)]
+                found[*place, rule.setting(0.0), rule.name] = settings
+        return found
 
     def _exits(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():

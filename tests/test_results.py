@@ -61,7 +61,8 @@ class TestTableText:
             "points": "task,backbone,method,rule,setting,split,metric,score_mean,score_std,seeds,mean_exit,"
             "speedup_layers,flops_per_sample,speedup_flops,convention,head,pooling\n",
             "exits": "task,backbone,method,exit,split,metric,score_mean,score_std,seeds,head,pooling\n",
-            "summary": "task,backbone,method,rule,metric,full_score,speedup_at_1pt,score_at_2x,auc,seeds\n",
+            "summary": "task,backbone,method,rule,metric,full_score,speedup_at_1pt,score_at_2x,auc,seeds,"
+            "setting_at_1pt,setting_at_2x\n",
             "runs": "task,backbone,method,seed,status,reason,parameters,training_steps,head,pooling,"
             "configurations,exit_mean,model_bytes,precision,learned\n",
             "costs": "backbone,component,parameters,flops,convention\n",

@@ -125,9 +125,22 @@ def chosen(predictor: Predictor, wanted: Asked) -> Choice:
     from eebench.tasks.metrics import metric_title
 
     choice = predictor.choose(wanted)
-    known = ""
-    if choice.speedup_flops is not None and choice.score is not None:
-        metric = metric_title(predictor.job.task.metric)
-        known = f" ({choice.speedup_flops:.2f}x in FLOPs, {metric} {100 * choice.score:.1f}% on dev)"
-    typer.echo(f"setting: {choice.text}{known}", err=True)
+    metric = metric_title(predictor.job.task.metric)
+    typer.echo(f"setting: {choice.text}{on_dev(choice, metric)}", err=True)
+    if choice.slower is not None:
+        typer.echo(
+            f"warning: {choice.rule.name} has no setting between that and the slower {choice.slower.setting_text}"
+            f"{on_dev(choice.slower, metric)}; take it with --rule {choice.rule.name} "
+            f"--setting '{choice.slower.setting_text}'.",
+            err=True,
+        )
     return choice
+
+
+def on_dev(choice: Choice, metric: str) -> str:
+    """What a setting does on dev beside all layers; empty where that is not known."""
+    if choice.speedup_flops is None or choice.score is None or choice.full_score is None:
+        return ""
+    drop = 100 * (choice.score - choice.full_score)
+    score = f"{metric} {100 * choice.score:.1f}% on dev, {drop:+.1f} to all layers"
+    return f" ({choice.speedup_flops:.2f}x in FLOPs, {score})"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eebench.errors import UserError
+from eebench.operating import curve_of
 from eebench.rules.base import Rule, parse_setting
 from eebench.rules.catalogue import find_rule
 from eebench.stats import best_at_speedup
-from eebench.sweep import Measured, fitting, point_rows
+from eebench.sweep import Measured, point_rows
 
 TARGET = 2.0
 
@@ -60,15 +60,10 @@ def at_setting(measured: Measured, rule: Rule, threshold: float) -> Chosen:
     return Chosen(rule, threshold, row["full_flops"] / row["flops"])
 
 
-def at_speedup(measured: Measured, rule: Rule, grid: Sequence[float] | None, target: float) -> Chosen:
-    """The setting of `grid` (None: the rule's own) with the best score at `target` times the speed or more.
-
-    The fastest one where none is fast enough.
-    """
-    thresholds = fitting(rule, grid, measured.trace) or rule.grid(measured.trace.geometry)
-    rows = point_rows(measured.headline, rule, thresholds)
-    speedups = [row["full_flops"] / row["flops"] for row in rows]
-    place = best_at_speedup(speedups, [row["score"] for row in rows], target)
+def at_speedup(measured: Measured, rule: Rule, target: float) -> Chosen:
+    """The setting with the best score at `target` times the speed or more; the fastest where none is fast enough."""
+    curve = curve_of(rule, [measured])
+    place = best_at_speedup(curve.speedups, curve.scores, target)
     if place is None:
-        place = max(range(len(rows)), key=lambda index: speedups[index])
-    return Chosen(rule, thresholds[place], speedups[place])
+        place = int(curve.speedups.argmax())
+    return Chosen(rule, curve.threshold(place), float(curve.speedups[place]))

@@ -153,10 +153,10 @@ class Bench:
         for rule, threshold in self.protocol.at:
             require(rule, measured.trace)
             yield rule, threshold
-        for name, grid in {} if self.protocol.at else candidate.rules.items():
+        for name in () if self.protocol.at else candidate.rules:
             rule = find_rule(name)
             require(rule, measured.trace)
-            yield rule, at_speedup(measured, rule, grid, self.protocol.target).threshold
+            yield rule, at_speedup(measured, rule, self.protocol.target).threshold
 
 
 def encoded_rows(encoded: Encoded, rows: NDArray[np.int64]) -> Encoded:

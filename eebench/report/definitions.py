@@ -26,8 +26,8 @@ DEFINITIONS: tuple[str, ...] = (
     "`torch110_profiler`, COST-EFF's, linear maps and one per element of a sum. `@128` charges every sample "
     "128 tokens, `@real` its own length. Numbers under "
     "different conventions must not be compared.",
-    "**Operating point**: per task, the setting with the smallest FLOPs speed-up in 1.80x to 2.10x, else the "
-    "one nearest to 2.00x. The choice looks at the speed-up and never at the score. The speed-up in the "
+    "**Operating point**: per task, the setting whose FLOPs speed-up is nearest to 2.00x, of all settings that decide "
+    "differently on some sample. The choice looks at the speed-up and never at the score. The speed-up in the "
     "table is the mean over its tasks.",
     "**Static**: a method with one exit for all samples; it has nothing to tune, so its one point is shown.",
     "**Default rule**: the exit rule of the method's own paper; tables and figures show each method under "

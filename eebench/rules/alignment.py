@@ -23,6 +23,7 @@ class KernelAlignment(Rule):
     name, title, knob, sense = "cka", "kernel alignment (signed)", "R", "reached"
     source = "CsdBERT (2023), Sec. 3.3"
     evaluates = "last"
+    counts = True
     needs = frozenset({"similarity"})
     regression = True
     fixed: ClassVar[Mapping[str, tuple[float, ...]]] = {

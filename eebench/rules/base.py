@@ -75,6 +75,8 @@ class Rule(ABC):
     classification: ClassVar[bool] = True
     regression: ClassVar[bool] = False
     """For which kind of task the rule is defined; regression has one output."""
+    counts: ClassVar[bool] = False
+    """Whether the criterion is a whole number, so that the default grid has all settings there are."""
     fixed: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     """Knobs that shape the criterion, with the values a default sweep tries; the first is the default."""
 

@@ -20,6 +20,7 @@ class Budgeted(Rule):
     name, title, knob, sense = "budgeted", "fixed exit", "exit", "reached"
     source = "GAML-BERT (Zhu et al. 2021), budgeted mode"
     evaluates = "last"
+    counts = True
     needs: ClassVar[frozenset[str]] = frozenset()
     regression = True
 

@@ -22,6 +22,7 @@ class Patience(Rule):
 
     name, title, knob, sense = "patience", "patience (agreeing exits)", "patience", "reached"
     source = "PABEE (Zhou et al. 2020)"
+    counts = True
 
     def start(self, rows: int, device: torch.device) -> RuleState:
         return {

@@ -37,7 +37,7 @@ def test_labels_exits_and_cost_in_input_order(eebench, run):
     assert [row["error"] for row in found] == ["", "", "the text is empty", ""]
     assert [row["truncated"] for row in found] == ["false", "false", "false", "true"]
     setting, cost, cut, empty = answer.err.splitlines()
-    assert setting.startswith("setting: entropy S=9 (") and setting.endswith("% on dev)")
+    assert setting.startswith("setting: entropy S=9 (") and setting.endswith(" to all layers)")
     assert cost.startswith("3 texts answered, 1.00 layers and ")
     assert (cut, empty) == ("rows cut to the length the model reads: 1", "rows without an answer: 1")
 
@@ -77,6 +77,10 @@ def test_a_speedup_is_taken_from_dev(eebench, run):
     answer = eebench("predict", run, "--input", "texts.txt", "--rule", "budgeted", "--speedup", "1.5x")
     assert answer.code == 0
     assert answer.err.startswith("setting: budgeted exit=1 (1.") and "x in FLOPs, accuracy " in answer.err
+    # Fixed exits jump from 1x to that: the slower one is told with what it loses.
+    warning = next(line for line in answer.err.splitlines() if line.startswith("warning: "))
+    assert "no setting between that and the slower exit=2 (1.00x in FLOPs" in warning
+    assert warning.endswith("take it with --rule budgeted --setting 'exit=2'.")
 
 
 @pytest.mark.parametrize(

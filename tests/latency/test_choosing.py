@@ -4,6 +4,7 @@ from eebench.cost.conventions import convention
 from eebench.errors import UserError
 from eebench.latency.choosing import at_setting, at_speedup, parse_at, parse_speedup
 from eebench.rules.catalogue import find_rule
+from eebench.stats import SPEEDUP_TOLERANCE
 from eebench.sweep import Accounting, Measured, point_rows
 
 
@@ -37,20 +38,18 @@ def test_settings_as_text():
 def test_the_best_score_that_is_fast_enough(measured):
     rule = find_rule("entropy")
     rows = point_rows(measured, rule, None)
-    chosen = at_speedup(measured, rule, None, 1.3)
+    chosen = at_speedup(measured, rule, 1.3)
     enough = [row for row in rows if row["full_flops"] / row["flops"] >= 1.3]
-    assert enough and chosen.speedup_flops >= 1.3
-    best = max(row["score"] for row in enough)
-    assert {row["score"] for row in rows if row["setting"] == chosen.setting} == {best}
+    assert enough and chosen.speedup_flops >= 1.3 - SPEEDUP_TOLERANCE
+    (own,) = point_rows(measured, rule, [chosen.threshold])
+    assert own["score"] >= max(row["score"] for row in enough)  # no setting of the grid is better
     again = at_setting(measured, rule, chosen.threshold)
     assert again == chosen
 
 
-def test_the_fastest_where_none_is_fast_enough_and_the_suites_grid_if_it_has_one(measured):
+def test_the_fastest_where_none_is_fast_enough(measured):
     rule = find_rule("budgeted")
-    assert at_speedup(measured, rule, None, 50.0).threshold == 1.0
-    assert at_speedup(measured, rule, [2.0], 1.9).threshold == 2.0
-    assert at_speedup(measured, rule, [9.0], 1.9).threshold == 1.0  # no such exit: the rule's own grid
+    assert at_speedup(measured, rule, 50.0).threshold == 1.0
 
 
 def test_a_setting_out_of_bounds_is_refused(measured):

@@ -43,8 +43,8 @@ class TestOperatingPoint:
     @pytest.mark.parametrize(
         ("speedups", "chosen"),
         [
-            ((1.0, 1.79, 1.85, 2.0, 2.1, 3.0), 1.85),
-            ((1.2, 1.8, 1.81), 1.8),
+            ((1.0, 1.79, 1.85, 2.0, 2.1, 3.0), 2.0),
+            ((1.2, 1.8, 1.81), 1.81),
             ((2.1, 2.2), 2.1),
             ((1.79, 2.11), 2.11),
             ((1.5, 2.6), 1.5),
@@ -52,9 +52,7 @@ class TestOperatingPoint:
             ((None, 4.0), 4.0),
         ],
     )
-    def test_smallest_in_the_window_else_nearest_to_two(
-        self, speedups: tuple[float | None, ...], chosen: float
-    ):
+    def test_nearest_to_two(self, speedups: tuple[float | None, ...], chosen: float):
         point = operating_point(curve(*speedups))
         assert point is not None
         assert point["speedup_flops"] == chosen
@@ -72,7 +70,7 @@ class TestOperatingPoint:
         after = before.assign(score_mean=[0.1, 0.2, 0.99])
         first, second = operating_point(before), operating_point(after)
         assert first is not None and second is not None
-        assert first["setting"] == second["setting"] == "S=1"
+        assert first["setting"] == second["setting"] == "S=2"
 
 
 @pytest.mark.parametrize(
