@@ -36,8 +36,9 @@ from eebench.artifacts import write_text
 from eebench.backbones.checkpoints import find_checkpoint
 from eebench.cli.settings import find_device
 from eebench.engine.execute import Executor
-from eebench.engine.local import run_plan
+from eebench.engine.local import Silent, run_plan
 from eebench.errors import EebenchError, RunError
+from eebench.learns import BUDGET
 from eebench.methods.catalogue import find_method
 from eebench.options import merge, parse_assignments, resolve_options
 from eebench.plan import Cell, Job, Plan, Planner, in_order
@@ -50,10 +51,6 @@ from eebench.training.evaluation import exit_scores
 
 TASKS = ("stsb", "mrpc", "cola", "rotten_tomatoes")
 PLAIN = "plain transformers loop"
-RECIPE: Mapping[str, Any] = {
-    "epochs": 1, "lr": 1e-4, "batch_size": 32, "warmup_share": 0.1, "warmup_epochs": None, "weight_decay": 0.01,
-    "select": "last", "holdout": 0.0, "patience": None,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,19 +162,6 @@ def own_scores(job: Job, executor: Executor) -> list[float]:
     return exit_scores(outcome.trace, job.task.metric)
 
 
-class Silent:
-    """Says nothing of a plan's progress; the rows do."""
-
-    def started(self, job: Job, number: int, total: int) -> None:
-        """Nothing."""
-
-    def step(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def failed(self, job: Job, reason: str) -> None:
-        """Nothing: the run raises."""
-
-
 @dataclass(frozen=True)
 class Wanted:
     """What is compared: the methods, their options and how rows call them."""
@@ -201,7 +185,7 @@ class Wanted:
         """The run of a method with the shared recipe and options of its `own`."""
         found = find_method(method)
         budget = {"epochs": self.given.epochs, "lr": self.given.lr, "train_rows": self.given.rows}
-        options = resolve_options(found, merge(RECIPE, budget, own), "--set")
+        options = resolve_options(found, merge(BUDGET, budget, own), "--set")
         return self.planner.job(found, options, "toy" if self.given.toy else self.given.backbone, task, seed)
 
     def recipe(self, job: Job) -> Recipe:

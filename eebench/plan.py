@@ -13,6 +13,7 @@ import torch
 from eebench.backbones.checkpoints import (
     backbone_depth,
     backbone_fingerprint,
+    backbone_pooling,
     backbone_positions,
     check_depth,
     skeleton_backbone,
@@ -145,6 +146,10 @@ class Planner:
             update={
                 "precision": self.precision if options.precision == "auto" else options.precision,
                 "max_length": tokens_kept(options.max_length, task, backbone),
+                # Part of what a run is: the same weights read otherwise are another model.
+                "head": options.head.model_copy(
+                    update={"pooling": options.head.pooling or backbone_pooling(backbone)}
+                ),
             }
         )
         needs = {

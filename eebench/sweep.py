@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eebench.backbones.checkpoints import backbone_pooling, skeleton_backbone
+from eebench.backbones.checkpoints import skeleton_backbone
 from eebench.cost.breakdown import breakdown
 from eebench.cost.components import model_cost
 from eebench.cost.conventions import Convention, convention, flops
@@ -171,7 +171,7 @@ def head_form(cell: Cell) -> dict[str, str]:
     head, form = cell.job.options.head, cell.method.exit_form(cell.job.options)
     if head.attention != "none":
         return {"head": form, "pooling": "all tokens"}
-    return {"head": form, "pooling": head.pooling or backbone_pooling(cell.backbone)}
+    return {"head": form, "pooling": str(head.pooling)}
 
 
 class Collector:

@@ -16,9 +16,13 @@ from eebench.backbones.base import Backbone, Pooling
 from eebench.errors import ModelError
 
 VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+MODULES = "modules.json"
+"""What sentence-transformers lists the parts of a model in, its pooling among them."""
 HUB_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*.json",
-             "special_tokens_map.json", *VOCABULARIES)  # fmt: skip
+             "special_tokens_map.json", MODULES, "*_Pooling/config.json", *VOCABULARIES)  # fmt: skip
 SUPPORTED = tuple(ARCHITECTURES)
+POOLINGS: dict[str, Pooling] = {"cls_token": "cls", "mean_tokens": "mean", "cls": "cls", "mean": "mean"}
+OTHER_POOLINGS = ("max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
 @dataclass(frozen=True)
@@ -128,13 +132,44 @@ def find_checkpoint(name: str) -> Checkpoint:
     if name == "toy":
         raise ModelError("backbone 'toy' is built in memory and has no files; use load_backbone('toy').")
     if name in BUNDLED:
-        return _check(Checkpoint(name, BUNDLED[name].directory(name), BUNDLED[name].pooling))
+        place = BUNDLED[name].directory(name)
+        return _check(Checkpoint(name, place, own_pooling(place) or BUNDLED[name].pooling))
     directory = Path(name).expanduser()
     if directory.is_dir():
-        return _check(Checkpoint(name, directory.resolve(), "cls"))
+        return _check(Checkpoint(name, directory.resolve(), own_pooling(directory) or "cls"))
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"no directory {name}; give a directory with config.json and model.safetensors.")
-    return _check(Checkpoint(name, _hub_directory(name), "cls"))
+    directory = _hub_directory(name)
+    return _check(Checkpoint(name, directory, own_pooling(directory) or "cls"))
+
+
+def own_pooling(directory: Path) -> Pooling | None:
+    """How a checkpoint of sentence-transformers says that its tokens are pooled; None where it says nothing.
+
+    Raises ModelError when it was trained with a pooling that exits do not have, or its files cannot be read.
+    """
+    listed = directory / MODULES
+    if not listed.is_file():
+        return None
+    try:
+        parts = json.loads(listed.read_text(encoding="utf-8"))
+        places = [str(part["path"]) for part in parts if str(part["type"]).endswith(".Pooling")]
+        if not places:
+            return None
+        config = json.loads((directory / Path(places[0]).name / "config.json").read_text(encoding="utf-8"))
+        modes = [mode for mode in (*POOLINGS, *OTHER_POOLINGS) if config.get(f"pooling_mode_{mode}", False)]
+        # Newer versions write one word.
+        modes += [word for word in [config.get("pooling_mode")] if isinstance(word, str)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(
+            f"{listed} and what it names are not what sentence-transformers writes: {error!r}."
+        ) from error
+    if len(modes) == 1 and modes[0] in POOLINGS:
+        return POOLINGS[modes[0]]
+    raise ModelError(
+        f"{directory} was trained with pooling '{', '.join(modes) or 'unknown'}', exits read [CLS] or the mean; to "
+        f"read [CLS] anyway, copy the directory without {MODULES}."
+    )
 
 
 @cache

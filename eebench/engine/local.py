@@ -48,6 +48,19 @@ class Reporter(Protocol):
         ...
 
 
+class Silent:
+    """Says nothing of a plan's progress."""
+
+    def started(self, job: Job, number: int, total: int) -> None:
+        """Nothing."""
+
+    def step(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def failed(self, job: Job, reason: str) -> None:
+        """Nothing: the outcome has the reason."""
+
+
 def run_plan(
     plan: Plan, executor: Executor, reporter: Reporter, splits: Sequence[str] = ("dev",)
 ) -> list[Outcome]:

@@ -6,6 +6,7 @@ import torch
 from transformers import BertModel
 
 from eebench.backbones.checkpoints import (
+    BUNDLED,
     backbone_depth,
     backbone_fingerprint,
     backbone_pooling,
@@ -13,6 +14,7 @@ from eebench.backbones.checkpoints import (
     find_checkpoint,
     fingerprint_of,
     load_backbone,
+    own_pooling,
     skeleton_backbone,
 )
 from eebench.backbones.toy import toy_config
@@ -139,3 +141,50 @@ def test_the_fingerprint_of_the_bundled_model_stays():
 
 def test_the_longest_sequence_a_backbone_can_read(saved):
     assert backbone_positions("toy") == backbone_positions(str(saved)) == 64
+
+
+@pytest.mark.parametrize(
+    ("config", "pooling"),
+    [
+        (
+            {
+                "pooling_mode_cls_token": False,
+                "pooling_mode_mean_tokens": True,
+                "pooling_mode_max_tokens": False,
+            },
+            "mean",
+        ),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode": "mean"}, "mean"),
+    ],
+)
+def test_pooling_is_read_from_the_checkpoints_own_files(tmp_path, config, pooling):
+    write_pooling(tmp_path, config)
+    assert own_pooling(tmp_path) == pooling
+
+
+def write_pooling(directory, config):
+    """The files of sentence-transformers that say how tokens are pooled."""
+    parts = [
+        {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (directory / "modules.json").write_text(json.dumps(parts), encoding="utf-8")
+    (directory / "1_Pooling").mkdir()
+    (directory / "1_Pooling" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def test_checkpoints_that_say_nothing_of_pooling_or_what_exits_cannot_do(tmp_path):
+    assert own_pooling(tmp_path) is None
+    write_pooling(tmp_path, {"pooling_mode_max_tokens": True})
+    with pytest.raises(
+        ModelError, match=r"was trained with pooling 'max_tokens', exits read \[CLS\] or the mean"
+    ):
+        own_pooling(tmp_path)
+    (tmp_path / "modules.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="not what sentence-transformers writes"):
+        own_pooling(tmp_path)
+
+
+def test_minilm_says_itself_that_it_was_trained_with_the_mean():
+    assert own_pooling(BUNDLED["minilm-l6"].directory("minilm-l6")) == backbone_pooling("minilm-l6") == "mean"

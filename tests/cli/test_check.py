@@ -54,3 +54,20 @@ def test_mistakes(eebench, tmp_path, monkeypatch):
         "unknown key 'epocs' in --set; did you mean 'epochs'?"
         in eebench("check", "joint", "--set", "epocs=1").err
     )
+
+
+def test_learning_on_real_text_is_checked_beside_fine_tuning(eebench):
+    """A random backbone learns nothing in one epoch, which is said with both scores."""
+    answer = eebench("check", "joint", "--learns", "--backbone", "toy", "--set", "train_rows=64", "--json")
+    found = {row["check"]: row for row in json.loads(answer.out)}
+    assert set(found) == {"learns more than one answer", "last exit within 3 points of finetune"}
+    assert "finetune " in found["last exit within 3 points of finetune"]["reason"]
+    assert answer.code == int(any(row["status"] == "failed" for row in found.values()))
+    assert len(list(Path("runs").iterdir())) == 2  # kept, so that a second call finds them
+
+
+def test_a_task_that_learning_cannot_be_checked_on(eebench):
+    answer = eebench("check", "joint", "--learns", "--task", "stsb", "--data-dir", ".", "--backbone", "toy")
+    assert answer.code == 2 and "no files of stsb in ." in answer.err
+    answer = eebench("check", "joint", "--learns", "--task", "sttsb", "--backbone", "toy")
+    assert answer.code == 2 and "did you mean 'stsb'" in answer.err
