@@ -21,8 +21,9 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "angle": _edges(0, 180, 36, open_ends=False),
     "c": _edges(-5, 5, 40, open_ends=True),
     "delta": _edges(-0.5, 0.5, 100, open_ends=True),
+    "flipped": _edges(0, 1, 100, open_ends=False),
 }
-"""Bins by quantity: an angle in degrees by 5, a projection c by 0.25, a change of similarity by 0.01."""
+"""Bins by quantity: an angle in degrees by 5, a projection c by 0.25, a change of similarity and a share by 0.01."""
 
 
 class Bin(NamedTuple):
@@ -70,6 +71,21 @@ def share_below(bins: Iterable[Bin], limit: float) -> tuple[float, float]:
         least += steps if high <= limit else 0
         most += steps if low < limit else 0
     return (least / total, most / total) if total else (math.nan, math.nan)
+
+
+def mean_share(bins: Iterable[Bin]) -> float:
+    """The mean of a quantity between 0 and 1, each bin at its middle but the first at 0 and the last at 1.
+
+    Right within half a bin; exact where each value is 0 or 1. NaN without steps.
+    """
+    filled = [found for found in bins if found.steps]
+    total = sum(found.steps for found in filled)
+    middles = (
+        0.0 if found.low == 0.0 else 1.0 if found.high == 1.0 else (found.low + found.high) / 2
+        for found in filled
+    )
+    weighed = sum(middle * found.steps for middle, found in zip(middles, filled, strict=True))
+    return weighed / total if total else math.nan
 
 
 def percentile(bins: Iterable[Bin], share: float) -> float:

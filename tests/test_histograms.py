@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from eebench.histograms import EDGES, Bin, bins_of, counts, percentile, recorded, share_below
+from eebench.histograms import EDGES, Bin, bins_of, counts, mean_share, percentile, recorded, share_below
 
 BINS = [Bin(-math.inf, -1.0, 1), Bin(-1.0, 0.0, 3), Bin(0.0, 1.0, 4), Bin(1.0, math.inf, 2)]
 
@@ -12,6 +12,7 @@ def test_bins_of_each_quantity():
         EDGES["angle"][:3] == (0.0, 5.0, 10.0) and EDGES["angle"][-1] == 180.0 and len(EDGES["angle"]) == 37
     )
     assert EDGES["c"][:3] == (-math.inf, -5.0, -4.75) and EDGES["c"][-2:] == (5.0, math.inf)
+    assert len(EDGES["flipped"]) == 101
     assert len(EDGES["c"]) == 43 and 0.0 in EDGES["c"] and 0.25 in EDGES["c"]
     assert EDGES["delta"][1:3] == (-0.5, -0.49) and len(EDGES["delta"]) == 103
 
@@ -45,3 +46,9 @@ def test_percentiles():
     assert percentile(BINS, 0.25) == pytest.approx(-0.5)
     assert percentile(BINS, 0.05) == -math.inf and percentile(BINS, 0.95) == math.inf
     assert math.isnan(percentile([Bin(0.0, 1.0, 0)], 0.5))
+
+
+def test_the_mean_of_a_share_is_exact_at_its_ends():
+    assert mean_share(bins_of("flipped", counts("flipped", [0.0, 1.0, 1.0, 0.0]))) == 0.5
+    assert mean_share(bins_of("flipped", counts("flipped", [0.0, 0.121]))) == pytest.approx(0.125 / 2)
+    assert math.isnan(mean_share([]))

@@ -11,9 +11,9 @@ from torch import Tensor
 from eebench.losses import mutual_distillation, weighted_exit_loss
 from eebench.methods.base import Method
 from eebench.model import Outputs
-from eebench.training.gradients import GradientAlignment, Scope
+from eebench.training.gradients import GradientAlignment, Scope, descend_watching
 from eebench.training.options import TrainingOptions
-from eebench.training.stages import Stage, Step, Terms
+from eebench.training.stages import Stage, Step, Terms, descend
 
 
 class GamlProtocol(TrainingOptions):
@@ -41,6 +41,9 @@ class MutualOptions(GamlProtocol):
     kd_pairs: Literal["all", "to_last"] = Field("all", description="who teaches: all exits, or the last")
     ga: Literal["none", "soft", "hard"] = Field("none", description="gradient alignment (Eqs. 6, 7)")
     ga_scope: Scope = Field("global", description="over what the two gradients are compared")
+    record_angle: bool = Field(
+        False, description="without alignment too, record the angle of the gradients (Fig. 3)"
+    )
 
 
 def mutual_loss(outputs: Outputs, labels: Tensor, step: Step, options: MutualOptions) -> Terms:
@@ -66,9 +69,13 @@ class Mutual(Method):
         assert isinstance(options, MutualOptions)
         objective = partial(mutual_loss, options=options)
         if options.ga == "none":
-            return [Stage("mutual", options.epochs, options.lr, objective)]
-        update = GradientAlignment(options.alpha, options.ga, options.ga_scope)
-        return [Stage("mutual", options.epochs, options.lr, objective, update, series=("c", "angle"))]
+            watched = ("angle",) if options.record_angle else ()
+            update = descend_watching if options.record_angle else descend
+            return [Stage("mutual", options.epochs, options.lr, objective, update, series=watched)]
+        aligned = GradientAlignment(options.alpha, options.ga, options.ga_scope)
+        return [
+            Stage("mutual", options.epochs, options.lr, objective, aligned, series=("c", "angle", "flipped"))
+        ]
 
 
 class GamlOptions(MutualOptions):

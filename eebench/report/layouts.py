@@ -18,24 +18,24 @@ ALL = "*"
 
 GAML_ALPHA = ["ml-alpha-0.1", "ml", "ml-alpha-0.5", "ml-alpha-0.8", "gaml-alpha-0.1", "gaml", "gaml-alpha-0.5",
               "gaml-alpha-0.8"]  # fmt: skip
-GAML_SCOPES = ["gaml", "gaml-per-tensor", "gaml-per-layer"]
 
 
 def _pair(low: int, direct: str) -> dict[str, Any]:
     """The runs of the pilot's pair of exit `low` and the last one, 12."""
     start = f"pairwise-{low}-12"
-    return {"direct": [direct, "finetune"], "joint": f"{start}-joint", "deep_to_shallow": f"{start}-deep-to-shallow",
-            "shallow_to_deep": f"{start}-shallow-to-deep", "mutual": f"{start}-mutual"}  # fmt: skip
+    return {"direct": [direct, "finetune-pilot"], "joint": f"{start}-joint",
+            "deep_to_shallow": f"{start}-deep-to-shallow", "shallow_to_deep": f"{start}-shallow-to-deep",
+            "mutual": f"{start}-mutual"}  # fmt: skip
 
 
 LAYOUTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "gaml": (
         {"kind": "pairs", "title": "Table 1: two exits that learn from each other",
-         "pairs": {"1&12": _pair(1, "first-1"), "6&12": _pair(6, "first-6")}},
+         "pairs": {"1&12": _pair(1, "first-1-pilot"), "6&12": _pair(6, "first-6-pilot")}},
         {"kind": "histogram", "title": "Fig. 3: angle between the two gradients", "quantity": "angle",
-         "methods": GAML_SCOPES},
+         "methods": ["ml-watched", "gaml"]},
         {"kind": "layers", "title": "Fig. 4: score by layer", "level": "finetune",
-         "methods": ["deebert", "pabee", "fastbert", "ml", "gaml"]},
+         "methods": ["pabee", "fastbert", "gaml"]},
         {"kind": "sensitivity", "title": "Table 3: weight of distillation", "option": "alpha",
          "methods": GAML_ALPHA},
         {"kind": "training-steps", "title": "Table 4: training steps until early stopping",

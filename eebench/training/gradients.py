@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from eebench.training.stages import Terms
+from eebench.training.stages import Terms, descend
 
 Scope = Literal["global", "without_embeddings", "per_layer", "per_tensor"]
 
@@ -27,8 +27,10 @@ class GradientAlignment:
     the update a scalar times g_C. Its text names layers and exits only: `without_embeddings` leaves the embeddings
     out of the dot product, and scales their gradient like all others.
 
-    Reads terms "ce" and "kd"; logs "c", "obtuse" and "flipped" (the update runs against g_C), each the mean over
-    groups, and "angle", in degrees, between the two whole gradients (Fig. 3).
+    Reads terms "ce" and "kd"; logs "c" over all that is compared, whatever the groups (the mean of theirs, weighed by
+    |g_C|^2: an unweighted one is ruled by classifier biases of two elements and gradients near 0), the share of groups
+    that are "obtuse" and "flipped" (their update runs against g_C), and "angle", in degrees, between the two whole
+    gradients (Fig. 3).
     """
 
     alpha: float
@@ -52,8 +54,9 @@ class GradientAlignment:
         for index, gradient in zip(used, gradients, strict=True):
             tensors[index].grad = gradient
         whole = squared_norms([gradient for gradient in distil if gradient is not None]).sum()
+        overall = (dots * seen).sum() / (squares * seen).sum().clamp_min(1e-24)
         return {
-            "c": c.mean(), "obtuse": (c < 0).float().mean(), "flipped": (factors < 0).float().mean(),
+            "c": overall, "obtuse": (c < 0).float().mean(), "flipped": (factors < 0).float().mean(),
             "angle": angle(dots.sum(), squares.sum(), whole),
         }  # fmt: skip
 
@@ -66,6 +69,28 @@ class GradientAlignment:
         """The factor of g_C in the update, per group, from c per group."""
         soft = (1 - self.alpha) + self.alpha * c
         return soft if self.mode == "soft" else torch.where(c >= 0, soft, torch.ones_like(c))
+
+
+def descend_watching(terms: Terms, parameters: Sequence[tuple[str, nn.Parameter]]) -> Terms:
+    """The ordinary update of "loss", and "angle", in degrees, between the gradients of "ce" and "kd" (Fig. 3).
+
+    The update is that of `descend`, bit by bit; looking costs two more backward passes.
+    """
+    tensors = [parameter for _, parameter in parameters]
+    task, distil = (
+        [
+            gradient if gradient is not None else torch.zeros_like(tensor)
+            for gradient, tensor in zip(
+                torch.autograd.grad(terms[name], tensors, retain_graph=True, allow_unused=True),
+                tensors,
+                strict=True,
+            )
+        ]
+        for name in ("ce", "kd")
+    )
+    descend(terms, parameters)
+    dots = inner_products(task, distil)
+    return {"angle": angle(dots.sum(), squared_norms(task).sum(), squared_norms(distil).sum())}
 
 
 def group_numbers(names: Sequence[str], scope: Scope) -> Tensor:

@@ -79,3 +79,26 @@ def test_global_alignment_moves_only_along_the_task_gradient(executor, toy_job):
     assert abs(float(torch.nn.functional.cosine_similarity(flat, along, dim=0))) == pytest.approx(
         1.0, abs=1e-5
     )
+
+
+def test_watching_the_angle_trains_the_same_weights(executor, toy_job):
+    plain = executor.ensure_trained(toy_job("ml", epochs=1))
+    watched = executor.ensure_trained(toy_job("ml", epochs=1, record_angle=True))
+    assert plain.directory != watched.directory
+    first, second = plain.weights(), watched.weights()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    (epoch,) = watched.record()["history"]
+    assert len(epoch["series"]["angle"]) == watched.record()["training_steps"]
+    assert "series" not in plain.record()["history"][0]
+
+
+def test_what_docstrings_say_of_defaults():
+    ml, gaml = (find_method(name).options_type() for name in ("ml", "gaml"))
+    assert (ml.epochs, ml.patience, ml.holdout, ml.select) == (15, 5, 0.1, "best")
+    assert (ml.ga, gaml.ga, gaml.ga_scope, ml.kd_temperature, ml.kd_norm) == (
+        "none",
+        "soft",
+        "global",
+        1.0,
+        "sum",
+    )

@@ -53,7 +53,7 @@ def test_every_label_and_what_a_section_cannot_do_without(results: Results):
 
 
 def test_pairs_rules_and_levels(results: Results):
-    labels = ["first-1", "finetune", "pabee", "deebert", *(
+    labels = ["first-1-pilot", "finetune-pilot", "finetune", "pabee", "deebert", *(
         f"pairwise-1-12-{name}" for name in ("joint", "deep-to-shallow", "shallow-to-deep", "mutual"))]  # fmt: skip
     found = {section["kind"]: section for section in layout_sections("gaml", with_labels(results, labels))}
     assert list(found["pairs"]["pairs"]) == ["1&12"]

@@ -1,15 +1,18 @@
 import pytest
 import torch
+from torch import nn
 
 from eebench.training.gradients import (
     GradientAlignment,
     angle,
+    descend_watching,
     group_numbers,
     inner_products,
     layer_of,
     projections,
     squared_norms,
 )
+from eebench.training.stages import descend
 
 ALPHA = 0.3
 
@@ -50,6 +53,8 @@ def test_global_scope_is_a_scalar_times_the_task_gradient_and_per_tensor_is_not(
     apart, logged = update(task, distil, "soft", "per_tensor")
     assert apart == [pytest.approx([1.6, 0.0]), pytest.approx([0.0, 0.2])]
     assert float(logged["obtuse"]) == 0.5
+    # c is that of all together, -5/5: a mean over groups would be (3 - 2) / 2, and let the smallest tensor rule.
+    assert float(logged["c"]) == pytest.approx(-1.0)
     # GA-hard keeps the second tensor's task gradient whole.
     assert update(task, distil, "hard", "per_tensor")[0][1] == pytest.approx([0.0, 2.0])
 
@@ -104,3 +109,21 @@ def test_layers_are_told_apart_by_name():
     assert group_numbers(names, "global").tolist() == [0] * 6
     assert group_numbers(names, "per_tensor").tolist() == list(range(6))
     assert layer_of("backbone.layers.10.a") == "backbone.layers.10"
+
+
+def test_watching_the_angle_leaves_the_update_as_it_is():
+    """f = ce + kd of two parameters; at (1, 2) the gradients are (2, 0) and (1, 1): 45 degrees."""
+
+    def terms(first, second):
+        ce, kd = first.square().sum(), (first + second).sum()
+        return {"loss": 0.7 * ce + 0.3 * kd, "ce": ce, "kd": kd}
+
+    def trained():
+        return [("first", nn.Parameter(torch.tensor([1.0]))), ("second", nn.Parameter(torch.tensor([2.0])))]
+
+    plain, watched = trained(), trained()
+    assert descend(terms(*(parameter for _, parameter in plain)), plain) == {}
+    logged = descend_watching(terms(*(parameter for _, parameter in watched)), watched)
+    assert float(logged["angle"]) == pytest.approx(45.0)
+    for (_, one), (_, other) in zip(plain, watched, strict=True):
+        assert torch.equal(one.grad, other.grad)

@@ -1,3 +1,5 @@
+import pandas as pd
+
 from eebench.report.sections.ground import Drawing
 from eebench.report.sections.histogram import histogram
 
@@ -43,3 +45,36 @@ def test_changes_are_counted_as_changes(ground, section):
     assert b"share of the changes" in figure.svg and "percent of the changes" in note
     # 30 of 40 changes lie between -0.02 and -0.01; the second of them at 5%, the 20th in the middle.
     assert cells(text) == ["CsdBERT", "40", "75.0", "-0.02", "-0.01", "0.02"]
+
+
+def with_options(ground, label, **options):
+    """The ground with other options of one label."""
+    about = {**ground.about, label: {**ground.about[label], "options": options}}
+    return type(ground)(**{**vars(ground), "about": about})
+
+
+def test_reversal_of_several_groups_is_counted_by_group(ground, section):
+    grouped = with_options(ground, "gaml", ga="soft", alpha=0.3, ga_scope="per_tensor")
+    asked = section(kind="histogram", quantity="c", methods=["gaml"])
+    # Older results only have c, which says nothing of single groups.
+    _, text, note = histogram(asked, grouped)
+    assert cells(text)[3] == "-" and "from before reversal was counted by group" in note
+    # Of ten steps six reversed no group and four about every eighth.
+    own = grouped.histograms[grouped.histograms["base"] == "gaml"].iloc[:1]
+    shares = {0.0: 6, 0.12: 4}
+    bins = pd.concat(
+        [own.assign(quantity="flipped", low=low / 100, high=(low + 1) / 100, count=shares.get(low / 100, 0))
+         for low in range(100)]
+    )  # fmt: skip
+    counted = type(grouped)(**{**vars(grouped), "histograms": pd.concat([grouped.histograms, bins])})
+    _, text, note = histogram(asked, counted)
+    assert cells(text)[3] == "5.0" and "from before" not in note  # 0.4 of 12.5 %
+
+
+def test_the_papers_about_half_is_answered_where_mutual_learning_alone_was_watched(ground, section):
+    asked = section(kind="histogram", quantity="angle", methods=["gaml"])
+    assert len(list(histogram(asked, ground))) == 3
+    alone = with_options(ground, "gaml", ga="none", alpha=0.3)
+    *_, answer = histogram(asked, alone)
+    assert answer.startswith("The paper finds about half")
+    assert answer.endswith("Here it is 90 % with GAML-BERT on cola.")
