@@ -175,11 +175,13 @@ def ranking_loss(logits: Tensor, hard: Tensor, margin: float) -> Tensor:
     [B, C], `hard` bool [B].
     """
     confidence = torch.softmax(logits, dim=-1).amax(dim=-1)
-    easy, difficult_ones = confidence[~hard], confidence[hard]
-    if not len(easy) or not len(difficult_ones):
-        return logits.sum() * 0.0
-    drawn = torch.randint(len(difficult_ones), (len(easy),), device="cpu").to(logits.device)
-    return F.relu(margin - (easy - difficult_ones[drawn])).mean()
+    easy, count = (~hard).float(), hard.sum()
+    # The hard rows first: a share of their number is the place of one of them, and nobody asks how many there are.
+    first = hard.int().argsort(descending=True, stable=True)
+    drawn = (torch.rand(len(hard), device="cpu").to(logits.device) * count).long().clamp_max(len(hard) - 1)
+    gaps = F.relu(margin - (confidence - confidence[first[drawn]]))
+    both = (count > 0).float()
+    return both * (easy * gaps).sum() / easy.sum().clamp_min(1.0)
 
 
 def fitted_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -234,3 +234,16 @@ def test_a_backbone_that_is_not_there_is_one_problem_and_asked_for_once(suite):
     with pytest.raises(UserError) as second:
         planner.depth("somebody/nothing")
     assert first.value is second.value and planner.depth("toy") == 2
+
+
+def test_runs_that_differ_in_what_inference_reads_are_all_kept():
+    """One trained model with two gate thresholds has two traces, so neither may drop out of the order of jobs."""
+    planner = Planner(None, "fp32")
+    planner.remember(toy_data())
+    jobs = [
+        planner.cell(choice("smartbert", gate_threshold=threshold), "toy", toy_task(), 1).job
+        for threshold in (0.5, 0.6, 0.5)
+    ]
+    assert jobs[0].spec.key == jobs[1].spec.key and jobs[0].key != jobs[1].key
+    kept = in_order(jobs)
+    assert [job.variant for job in kept] == [jobs[0].variant, jobs[1].variant]

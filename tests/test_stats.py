@@ -12,8 +12,10 @@ from eebench.stats import (
     aggregate_seeds,
     area_under_front,
     best_at_speedup,
+    fast_enough,
     fastest_within,
     mean_and_std,
+    nearest_speedup,
     pareto_front,
     score_at_speedup,
     speedup_within,
@@ -175,3 +177,16 @@ def test_places_of_the_numbers_a_summary_shows():
     assert best_at_speedup([1.0, 2.1, 3.0], [0.9, 0.86, 0.8]) == 1
     assert best_at_speedup([2.0, 2.0, 2.0], [nan, 0.8, 0.8]) == 1
     assert best_at_speedup([1.9], [0.9]) is None
+
+
+@pytest.mark.parametrize(("speedup", "enough"), [(1.98, False), (1.994, False), (1.996, True), (2.0, True)])
+def test_a_speedup_counts_as_it_is_printed(speedup, enough):
+    """1.996x prints as 2.00x, 1.994x as 1.99x; a wider tolerance would let 1.98x pass for twice the speed."""
+    assert (best_at_speedup([speedup], [0.9]) is not None) == enough
+    assert bool(fast_enough([speedup], 2.0)[0]) == enough
+
+
+def test_the_nearest_speedup():
+    assert nearest_speedup([1.0, 1.9, 2.2], [0.9, 0.8, 0.7]) == 1
+    assert nearest_speedup([1.9, 2.1, float("nan")], [0.8, 0.85, 0.99]) == 1  # as near, and better
+    assert nearest_speedup([5.0], [0.1]) == 0

@@ -71,3 +71,25 @@ def test_a_slice_on_which_no_setting_qualifies_leaves_numbers_out():
 def test_of_equals_the_first_setting_is_chosen():
     rows = pd.DataFrame(curve("holdout", [("x", 2.0, 0.5), ("y", 2.0, 0.5)]))
     assert chosen_settings(rows, 0.5) == ("x", "x")
+
+
+def test_the_area_is_under_the_front_of_cost_not_of_speed():
+    """Relative costs 1, 0.5, 0.4 and 0.25 with scores 0.9, 0.8, 0.895 and 0.5, by hand."""
+    # From 0.25 on 0.5 is affordable, from 0.4 on 0.895, at 1 alone 0.9.
+    expected = (0.4 - 0.25) * 0.5 + (1.0 - 0.4) * 0.895
+    assert summary(DEV, "dev")["auc"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_chosen_settings_are_named():
+    row = summary(DEV, "dev")
+    assert (row["setting_at_1pt"], row["setting_at_2x"]) == ("c", "c")
+    slow = curve("dev", [("a", 1.0, 0.90), ("b", 1.5, 0.80)])
+    row = summary(slow, "dev")
+    assert (row["setting_at_1pt"], row["setting_at_2x"], row["score_at_2x"]) == ("a", "", None)
+
+
+def test_every_metric_has_a_summary_of_its_own():
+    other = [{**row, "metric": "f1", "score_mean": row["score_mean"] / 2} for row in DEV]
+    exits = pd.concat([EXITS, EXITS.assign(metric="f1", score_mean=EXITS["score_mean"] / 2)])
+    rows = summarise(pd.DataFrame([*DEV, *other]), exits, "dev").set_index("metric")
+    assert rows["full_score"].to_dict() == {"accuracy": 0.9, "f1": 0.45}

@@ -91,12 +91,16 @@ def is_kept_back(rows: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(np.ceil((rows + 1) * share - 1e-9) > np.ceil(rows * share - 1e-9))
 
 
+def places(chosen: np.ndarray, like: Tensor) -> Tensor:
+    """Where `chosen`, bool [B] on the host, is true, int64 [n] on the device of `like`, which is not waited for."""
+    return torch.from_numpy(np.flatnonzero(chosen)).to(like.device, non_blocking=True)
+
+
 def cascade_loss(outputs: Outputs, labels: Tensor, step: Step, options: CascadeOptions) -> Terms:
     """CE + w * DAR of the smallest member, over the batch's rows that are not kept back for calibration."""
-    seen = ~is_kept_back(step.rows, options.calibration)
-    if not seen.any():
+    learned = places(~is_kept_back(step.rows, options.calibration), labels)
+    if not len(learned):
         return {"loss": outputs.logits.sum() * 0.0}
-    learned = torch.from_numpy(seen).to(labels.device)
     logits, labels = outputs.logits[:, learned], labels[learned]
     ce = exit_losses(logits, labels)[0]
     if not isinstance(outputs, CascadeOutputs):
@@ -108,11 +112,10 @@ def cascade_loss(outputs: Outputs, labels: Tensor, step: Step, options: CascadeO
 
 def fold_loss(outputs: Outputs, labels: Tensor, step: Step, options: FoldOptions) -> Terms:
     """Cross-entropy of the last exit over the batch's rows outside the fold."""
-    seen = torch.from_numpy(fold_of(step.rows, options.folds, options.repeat) != options.fold)
-    logits = outputs.logits[-1:, seen.to(labels.device)]
-    if not logits.shape[1]:
+    seen = places(fold_of(step.rows, options.folds, options.repeat) != options.fold, labels)
+    if not len(seen):
         return {"loss": outputs.logits.sum() * 0.0}
-    return {"loss": exit_losses(logits, labels[seen.to(labels.device)])[0]}
+    return {"loss": exit_losses(outputs.logits[-1:, seen], labels[seen])[0]}
 
 
 def tell_rows(model: MultiExitModel, step: Step, options: CascadeOptions) -> None:
@@ -169,6 +172,7 @@ class Cascade(Method):
     """Members by size; sees easy and hard rows through models trained on the other folds (`first-k-fold` runs)."""
 
     name, title, default_rule = "cascade", "CascadeBERT", "max-prob"
+    version = 2
     paper = "CascadeBERT (Li et al. 2021)"
     options_type: ClassVar[type[TrainingOptions]] = CascadeOptions
     regression = False

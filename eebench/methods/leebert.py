@@ -3,6 +3,10 @@
 An approximation: no code was published and the paper's optimisation loop is not known in detail. What is
 known is that every exit learns from every other, that the weights of all loss terms are learned, and that
 the weights' update uses gradients of both halves of train ("cross-level optimisation").
+
+So the network learns from half of train alone, as one level of a bi-level problem over two splits does; whether the
+authors' network sees the other half as well cannot be told from what is published. Its tables say "half of train":
+its scores are those of half the rows.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -80,9 +85,10 @@ def bilevel_loss(outputs: Outputs, labels: Tensor, step: Step, alpha: float) -> 
     in_first = step.rows % 2 == 0
     network = weights = torch.zeros((), device=labels.device)
     for chosen, trains_network in ((in_first, True), (~in_first, False)):
-        if not chosen.any():
+        # Places instead of a mask: how many there are is known here, so the device is not asked.
+        half = torch.from_numpy(np.flatnonzero(chosen)).to(labels.device, non_blocking=True)
+        if not len(half):
             continue
-        half = torch.from_numpy(chosen).to(labels.device)
         ce = exit_losses(outputs.logits[:, half], labels[half])
         kd = pairwise_divergences(outputs.logits[:, half])
         if trains_network:
@@ -99,7 +105,7 @@ class Leebert(Method):
     Minimising over w lets it drift to the exit with the lowest loss, so the history records its ends.
     """
 
-    name, title, default_rule = "leebert", "LeeBERT-style", "patience"
+    name, title, default_rule = "leebert", "LeeBERT-style (half of train)", "patience"
     paper = "LeeBERT (Zhu 2021), an approximation: no code was published"
     options_type = LeebertOptions
     regression = False

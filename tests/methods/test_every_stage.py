@@ -238,3 +238,51 @@ def test_the_loop_refuses_what_no_plan_has_seen(toy_job) -> None:
     stage = replace(job.method.stages(job.options)[0], trains=lambda name, _: name.startswith("heads.1."))
     with pytest.raises(UserError, match="stage 'joint' trains heads.1.pooler"):
         freeze_others(build(job), stage)
+
+
+META = torch.device("meta")
+GATED = "a gated layer asks which rows are left, once a layer: skipping them is what saves the work"
+
+
+def on_meta(start: Beginning) -> None:
+    """Everything of a beginning without values: what reads a value back to the host, or mixes devices, fails."""
+    start.model.to(META)
+    for model in start.needed.values():
+        model.to(META)
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_a_step_never_waits_for_the_device(executor, toy_job, case) -> None:
+    """A step of every stage on the meta device, whose tensors have shapes and nothing else."""
+    name, given = case
+    start = begin(executor, toy_job(name, **asked(name, given)))
+    rows = np.arange(4)
+    labels = torch.from_numpy(start.train.labels[rows]).to(META)
+    for stage in start.stages:
+        stage.first(start.model, start.train)  # once a stage, so it may look
+    on_meta(start)
+    for stage in start.stages:
+        trained = freeze_others(start.model, stage)
+        set_modes(start.model)
+        for done in (0, 1):
+            step = Step(done, rows, epoch=done, done=done, total=2)
+            stage.before(start.model, step)
+            outputs = start.model(start.train.encoded.batch(rows).to(META))
+            terms = stage.objective(outputs, labels, step)
+            logged = stage.update(terms, trained)
+            nn.utils.clip_grad_norm_([parameter for _, parameter in trained], 1.0)
+            assert {value.device for value in (terms | logged).values()} == {META}, stage.name
+            assert {parameter.grad.device for _, parameter in trained if parameter.grad is not None} == {META}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pass_of_a_trace_never_waits_for_the_device(executor, toy_job, name) -> None:
+    """All signals of a batch in evaluation mode; only the finished trace is brought back."""
+    start = begin(executor, toy_job(name, **asked(name, {})))
+    if start.model.gate_threshold is not None and start.model.gate_threshold < 1:
+        pytest.skip(GATED)
+    on_meta(start)
+    start.model.eval()
+    with torch.inference_mode():
+        outputs = start.model(start.train.encoded.batch(np.arange(4)).to(META), start.model.kinds)
+    assert outputs.logits.device == META and outputs.logits.shape[1:] == (4, 2)

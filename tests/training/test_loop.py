@@ -241,3 +241,16 @@ def test_a_model_that_changed_shape_goes_on_with_the_shape_of_its_checkpoint(set
     assert size_of(resumed.backbone) == Size(1, 30, 6)
     theirs = weights_of(whole)
     assert all(torch.equal(weight, theirs[name]) for name, weight in weights_of(resumed).items())
+
+
+def test_every_epoch_of_every_stage_has_an_order_of_its_own(setup, tmp_path):
+    orders = {}
+
+    def note(stage):
+        return lambda model, step: orders.setdefault((stage, step.epoch), []).append(tuple(step.rows))
+
+    stages = [Stage(name, 2, 1e-3, loss_of_all, before=note(name)) for name in ("one", "two")]
+    Trainer(make_model(), stages, setup, CheckpointFile(tmp_path)).run()
+    assert len(orders) == 4 and len(set(map(tuple, orders.values()))) == 4
+    for batches in orders.values():
+        assert sorted(row for batch in batches for row in batch) == list(range(len(setup.train.labels)))
