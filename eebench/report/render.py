@@ -168,6 +168,8 @@ def _page_lines(page: Page) -> Iterator[str]:
     layout = page.results.provenance.get("layout")
     command = f"eebench report --suite {_code(name)}" + (f" --layout {_code(layout)}" if layout else "")
     yield from ("", f"Written by `{command}` from the text files in this folder.")
+    if not page.results.runs["precision"].astype(bool).any():
+        yield from ("", _earlier(name))
     sections: list[tuple[str, Iterable[str]]] = [
         ("How it was run", [_protocol_table(page)]),
         ("Methods", [tables.methods_table(page.methods)] if page.methods else []),
@@ -191,6 +193,16 @@ def _page_lines(page: Page) -> Iterator[str]:
         for block in filled:
             yield from ("", block)
     yield ""
+
+
+def _earlier(suite: str) -> str:
+    """What a page says of results that do not say their precision yet."""
+    return (
+        "**Made by an earlier version**, before runs said in which precision they were trained and whether they "
+        "learned, before operating points were chosen among all settings instead of a grid, and before the recipes of "
+        "some methods were corrected (see CHANGELOG.md: COST-EFF, TinyBERT, SmartBERT, CsdBERT, ElasticBERT, "
+        f"LayerDrop, Theseus, CascadeBERT). `eebench sweep --suite {_code(suite)}` makes them anew."
+    )
 
 
 def _definitions(page: Page) -> tuple[str, ...]:

@@ -207,3 +207,12 @@ def test_what_no_model_at_all_would_score_stands_under_the_table(tiny: Path):
     tasks = {"RTE": {"one_class": 0.5213}, "CoLA": {"one_class": "<i>"}}
     rewrite(tiny, provenance=read_results(tiny).provenance | {"tasks": tasks})
     assert "Answering every sample with the most frequent class of train scores: RTE 52.1.\n" in readme(tiny)
+
+
+def test_results_that_do_not_say_their_precision_are_marked_as_earlier_ones(tiny: Path):
+    assert "**Made by an earlier version**" in readme(tiny)
+    runs = (tiny / "runs.csv").read_text(encoding="utf-8").splitlines()
+    said = [f"{runs[0]},precision", *(f"{line},fp32" for line in runs[1:])]
+    (tiny / "runs.csv").write_text("\n".join(said) + "\n", encoding="utf-8")
+    page = readme(tiny)
+    assert "Made by an earlier version" not in page and "| precision of training | fp32" in page
