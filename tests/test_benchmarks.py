@@ -43,7 +43,7 @@ def benchmark(monkeypatch):
         return importlib.import_module(name)
 
     yield load
-    for name in ("parity", "replay", "replay_memory", "predict_stream", "training", "measuring"):
+    for name in ("parity", "plain", "replay", "replay_memory", "predict_stream", "training", "measuring"):
         sys.modules.pop(name, None)
 
 
@@ -187,3 +187,43 @@ def test_a_missed_bound_says_so(benchmark):
     big = measuring.Measure("peak", 2.5, "GB", at_most=2.0)
     assert (big.bound, big.met) == ("<= 2", False)
     assert measuring.verdict(measuring.Measure("time", 1.0, "s")) == ""
+
+
+def test_plain_writes_a_row_for_every_run_and_trains_none_twice(run, tmp_path):
+    options = (
+        "--toy",
+        "--seeds",
+        "1",
+        "2",
+        "--runs",
+        str(tmp_path / "runs"),
+        "--output",
+        str(tmp_path / "out"),
+    )
+    code, _, complaints = run("plain", *options)
+    assert code == 0, complaints
+    table = (tmp_path / "out" / "plain.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 3 and table[1].startswith("toy,accuracy,finetune,1,480,1,0.0001,32,fp32,own pooler,")
+    assert "| 2 |" in (tmp_path / "out" / "plain.md").read_text(encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert run("plain", *options)[0] == 0
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()
+    }
+    assert run("plain", "--method", "finetun", *options)[0] == 2
+
+
+def test_plain_says_whether_seeds_explain_a_difference(benchmark):
+    plain = benchmark("plain")
+
+    def rows(*scores):
+        return [
+            plain.Row("t", "accuracy", "x", seed, 1, 1, 1e-4, 32, "fp32", "h", score, "")
+            for seed, score in enumerate(scores)
+        ]
+
+    # Means 80 and 83, deviations 1 each: a standard error of sqrt(2/3) = 0.82, so 3 points are no noise.
+    assert plain.difference(rows(79, 80, 81), rows(82, 83, 84)) == ("-3.0", "NO")
+    assert plain.difference(rows(82, 83, 84), rows(79, 80, 81)) == ("+3.0", "above")
+    assert plain.difference(rows(79, 80, 81), rows(80, 81, 82)) == ("-1.0", "yes")
+    assert plain.difference(rows(79), rows(80, 81)) == ("-1.5", "one seed")
