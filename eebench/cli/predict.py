@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eebench.cli.settings import RUNS, Device, Runs
+from eebench.cli.settings import RUNS, DataDir, Device, Runs
 
 if TYPE_CHECKING:
     from eebench.predict import Asked, Choice, Predictor
+    from eebench.runtime import Execution
 
 RunName = Annotated[
     str, typer.Argument(help="A run's directory, or the beginning or end of its name, or of its key.")
@@ -37,8 +38,8 @@ BackboneName = Annotated[
 def predict(
     run: RunName,
     source: Annotated[
-        str, typer.Option("--input", help="A file with a text per line, csv or tsv; - is stdin.")
-    ],
+        str | None, typer.Option("--input", help="A file with a text per line, csv or tsv; - is stdin.")
+    ] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="Column of a csv or tsv with the texts; twice for pairs.")
     ] = None,
@@ -52,6 +53,13 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Rows at once; 1 answers each row before the next is read.")
     ] = 32,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            "--glue-submission", help="Instead of --input: answer GLUE's test set into this folder."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
     backbone: BackboneName = None,
     device: Device = "auto",
     runs: Runs = RUNS,
@@ -65,14 +73,26 @@ def predict(
         eebench predict joint-rotten_tomatoes --input reviews.txt --speedup 2x --output answers.csv
 
         eebench predict 1ab9eae5 --input reviews.tsv --text review --rule entropy --setting S=0.1 --format jsonl
+
+        eebench predict gaml-rte --glue-submission upload --data-dir path/to/glue --speedup 2x
     """
     from rich.console import Console
     from rich.progress import Progress
 
     from eebench.answer_files import check_output, output_stream, write_answers
+    from eebench.errors import UserError
     from eebench.runtime import Execution
     from eebench.text_rows import TextSource
 
+    if (source is None) == (submission is None):
+        raise UserError(
+            "predict needs texts: --input FILE, or --glue-submission FOLDER for GLUE's test set, not both."
+        )
+    if source is None:
+        predictor = open_predictor(run, backbone, assignments, device, runs)
+        how = Execution(executor, batch_size, predictor.device)
+        write_submission(predictor, (rule, setting, speedup), how, (data_dir, Path(submission or "")))
+        return
     texts = TextSource(source, tuple(text or ()))
     check_output(output, form, source)
     predictor = open_predictor(run, backbone, assignments, device, runs)
@@ -99,6 +119,39 @@ def predict(
             raise Interrupted(INTERRUPTED) from None
     for sentence in tally.lines():
         typer.echo(sentence, err=True)
+
+
+def write_submission(
+    predictor: Predictor,
+    wanted: tuple[str | None, str | None, str | None],
+    how: Execution,
+    places: tuple[Path | None, Path],
+) -> None:
+    """GLUE's test set, answered, as its leaderboard takes it; DataError when one of its texts cannot be answered."""
+    import os
+
+    from eebench.artifacts import write_text
+    from eebench.errors import DataError
+    from eebench.tasks.sources import DATA_VARIABLE
+    from eebench.tasks.submission import read_test_set, submission_text, unlabelled_sets
+    from eebench.text_rows import rows_of
+
+    data_dir, folder = places
+    given = os.environ.get(DATA_VARIABLE)
+    task = predictor.job.task.name
+    for which in unlabelled_sets(task):
+        rows = read_test_set(task, which, data_dir or (Path(given).expanduser() if given else None))
+        choice = chosen(predictor, asked(*wanted))
+        answers = list(predictor.stream(rows_of(rows.texts), choice, how))
+        bad = next((answer for answer in answers if answer.error), None)
+        if bad is not None:
+            raise DataError(
+                f"{which.source}, row {bad.row}: {bad.error}; the leaderboard wants an answer to every row."
+            )
+        write_text(
+            folder / which.file, submission_text(task, rows.indices, [answer.label for answer in answers])
+        )
+        typer.echo(f"wrote {folder / which.file}: {len(answers):,} answers.")
 
 
 def open_predictor(

@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from eebench.tasks.specs import CATALOGUE
 
 TEXTS = ["good film", "a bad dull day", "", "the film was fine " * 9]
 
@@ -166,3 +169,40 @@ def test_a_reader_that_leaves_ends_it_quietly(start):
     error = process.stderr.read()
     assert process.wait(timeout=60) == 1 and b"Traceback" not in error
     process.stdin, process.stdout = None, None
+
+
+def test_a_glue_submission_answers_the_official_test_set(eebench, toy_suite, monkeypatch):
+    from eebench.tasks import submission
+
+    sentences = ["a warm day", "a poor film", "we saw the bright day"]
+    data = Path("glue", "SST-2")
+    data.mkdir(parents=True)
+    rows = [f"{text}\t{row % 2}" for row, text in enumerate(sentences * 8)]
+    for split in ("train", "dev"):
+        (data / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    lines = [f"{index}\t{text}" for index, text in enumerate(sentences)]
+    (data / "test.tsv").write_text("\n".join(["index\tsentence", *lines]) + "\n", encoding="utf-8")
+    small = replace(CATALOGUE["sst2"], sizes={}, max_length=16)
+    monkeypatch.setitem(CATALOGUE, "sst2", small)
+    monkeypatch.setitem(submission.TEST_SETS, "sst2", (submission.TestSet("test.tsv", "SST-2.tsv", 3),))
+    trained = eebench(
+        "train", "joint", "--task", "sst2", "--data-dir", "glue", "--backbone", "toy", "--set", "epochs=1"
+    )
+    assert trained.code == 0, trained.err
+    answer = eebench("predict", "joint-sst2", "--glue-submission", "upload", "--data-dir", "glue", "--rule", "budgeted",
+                     "--setting", "exit=1")  # fmt: skip
+    assert answer.code == 0 and "wrote upload/SST-2.tsv: 3 answers." in answer.out
+    header, *found = Path("upload", "SST-2.tsv").read_text(encoding="utf-8").splitlines()
+    assert header == "index\tprediction" and [line.split("\t")[0] for line in found] == ["0", "1", "2"]
+    assert {line.split("\t")[1] for line in found} <= {"0", "1"}
+
+
+def test_texts_come_from_one_place(eebench, run):
+    for arguments in ((), ("--input", "texts.txt", "--glue-submission", "upload")):
+        answer = eebench("predict", run, *arguments)
+        assert (
+            answer.code == 2
+            and "predict needs texts: --input FILE, or --glue-submission FOLDER" in answer.err
+        )
+    answer = eebench("predict", run, "--glue-submission", "upload")
+    assert answer.code == 2 and "'moods' is no task of GLUE's leaderboard" in answer.err
