@@ -73,3 +73,18 @@ def test_of_several_printed_settings_the_one_nearest_to_our_speed_up_is_shown():
     blocks = list(published_tables(points("deebert", "sst2", "accuracy"), shown("deebert")))
     smart = next(text for name, text in pairwise(blocks) if "**SmartBERT**" in name)
     assert "90.3 (S=0.3)" in smart and smart.count("2.00x") == 2
+
+
+def test_ours_are_shown_in_the_printed_metric_where_we_have_it():
+    mine = points("csdbert", "qqp", "f1")
+    every = pd.concat([mine, mine.assign(metric="acc_f1", score_mean=mine["score_mean"] + 0.03)])
+    text = "".join(published_tables(mine, shown("csdbert"), None, every))
+    assert "89.1" in text and "86.1" not in text and "†" not in text  # 86.1 by F1 at the same setting
+    assert "qqp (" in text
+
+
+def test_tinybert_stands_beside_the_row_without_general_distillation():
+    _, text, twin = published_tables(points("tinybert6", "mrpc", "f1"), shown("tinybert6"))
+    assert "88.5" in text and "89.2" not in text and "w/o GD" in twin
+    for label in ("tinybert4", "elasticbert"):
+        assert not list(published_tables(points(label, "sst2", "accuracy"), shown(label)))

@@ -39,7 +39,8 @@ def test_without_results(ground, section):
 
 
 def test_what_a_paper_printed_for_the_one_option_that_differs(ground, section):
-    tables = {name: getattr(ground, name).assign(task="rte") for name in ("points", "exits", "runs", "held")}
+    tables = {name: getattr(ground, name).assign(task="rte").replace({"matthews": "accuracy"})
+              for name in ("points", "exits", "runs", "held")}  # fmt: skip
     options = {"csdbert": {"alpha": 0.01, "beta": 1.0}, "pabee": {"alpha": 0.0, "beta": 1.0},
                "gaml": {"alpha": 0.0, "beta": 0.0}}  # fmt: skip
     about = {label: {"method": "csdbert", "title": label, "options": one} for label, one in options.items()}
@@ -50,3 +51,11 @@ def test_what_a_paper_printed_for_the_one_option_that_differs(ground, section):
     # CsdBERT, Table 5: the whole method, without contrast (alpha = 0); nothing is printed without both.
     assert [row[-1] for row in rows(text)] == ["73.3", "70.4", "-"]
     assert printed.startswith("Printed: by CsdBERT")
+
+
+def test_a_control_has_no_row_of_a_table_that_does_not_change_it(ground, section):
+    # COST-EFF's Table 5 and SmartBERT's Table 3 repeat BERT's row; they compare nothing with it.
+    tables = {name: getattr(ground, name).assign(task="mrpc") for name in ("points", "exits", "runs")}
+    other = type(ground)(**{**vars(ground), **tables})
+    text, *_ = comparison(section(kind="comparison", control="finetune", methods=["pabee"]), other)
+    assert "printed" not in text
