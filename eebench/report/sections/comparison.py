@@ -33,7 +33,7 @@ def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
         theirs = [_printed(section, ground, task, label) for label in labels]
         same, theirs, words = in_their_metric(ground, task, theirs)
         found += theirs
-        point = "at twice the speed" + words.removeprefix(task)
+        point = _operating(section) + words.removeprefix(task)
         header, more = column(point, theirs)
         headers = [f"{escape(task)}: method", "mean over exits", "difference", "seeds", point,
                    "speed-up", "last exit", *header]  # fmt: skip
@@ -48,6 +48,11 @@ def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
     if shown:
         yield MEANING
         yield from note(found)
+
+
+def _operating(section: ComparisonSection) -> str:
+    """What the points shown have in common."""
+    return "at twice the speed" if section.speedup is None else f"nearest to {section.speedup:g}x"
 
 
 def _printed(section: ComparisonSection, ground: Ground, task: str, label: str) -> Row | None:
@@ -66,7 +71,7 @@ def _printed(section: ComparisonSection, ground: Ground, task: str, label: str) 
 def _row(section: ComparisonSection, read: tuple[Ground, Ground], task: str, label: str) -> list[str]:
     """One method beside the control; of `read` the second is what the point is read from."""
     ground, same = read
-    mean, point = ground.mean_over_exits(label, task), same.operating(label, task)
+    mean, point = ground.mean_over_exits(label, task), same.nearest(label, task, section.speedup)
     score, last = Spread.read(point), ground.last_exit(label, task)
     control = label == section.control
     paired = Spread() if control else difference(ground, task, label, section.control)

@@ -59,3 +59,17 @@ def test_a_control_has_no_row_of_a_table_that_does_not_change_it(ground, section
     other = type(ground)(**{**vars(ground), **tables})
     text, *_ = comparison(section(kind="comparison", control="finetune", methods=["pabee"]), other)
     assert "printed" not in text
+
+
+def test_the_point_nearest_to_the_speed_that_the_section_names(ground, section):
+    # PABEE was swept at 3.0x and 1.9x, GAML-BERT under its own rule at 2.0x alone.
+    asked = section(kind="comparison", control="pabee", methods=["gaml"], speedup=19.0)
+    text, *_ = comparison(asked, ground)
+    assert "nearest to 19x" in text.splitlines()[0] and "twice" not in text
+    assert [row[4:6] for row in rows(text)] == [["25.0 ± 1.0", "3.00x"], ["38.0 ± 1.0", "2.00x"]]
+
+
+@pytest.mark.parametrize("speedup", [0.0, -2.0, math.inf, math.nan])
+def test_a_speed_is_above_zero(section, speedup):
+    with pytest.raises(ValueError):
+        section(kind="comparison", control="pabee", methods=["gaml"], speedup=speedup)
