@@ -177,7 +177,7 @@ class OverthinkingSection(MethodsSection):
 
 
 class ComparisonSection(MethodsSection):
-    """Methods beside a control, paired by seed; their points are those nearest to `speedup`, else at twice the speed."""
+    """Methods beside a control, paired by seed; points are those nearest to `speedup`, else at twice the speed."""
 
     heading: ClassVar[str] = "Compared with {control}"
 
