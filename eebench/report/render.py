@@ -339,6 +339,7 @@ def _exits_section(page: Page) -> Iterator[str]:
     for (task, backbone, split, metric), part in groups:
         yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric_title(str(metric)))})"
         yield tables.exits_table(part, page.methods, floors(page.results) if split == "dev" else {})
+        yield tables.unanswered_note(part, page.methods)
 
 
 def _cost_section(page: Page) -> Iterator[str]:

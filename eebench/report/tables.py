@@ -198,6 +198,24 @@ def exits_table(exits: pd.DataFrame, methods: Methods, floors: Floors = NO_FLOOR
     return _noted(table(headers, rows, "r")) if names else ""
 
 
+def unanswered_note(exits: pd.DataFrame, methods: Methods) -> str:
+    """Which exits of `exits_table` have no answer for some samples, and for how many; empty when all have one."""
+    lacking = exits[exits["unanswered"] > 0].sort_values("exit")
+    told = []
+    for name, rows in lacking.groupby("method", sort=False):
+        counts = (
+            f"{count:g} at exit {layer}"
+            for count, layer in zip(rows["unanswered"], rows["exit"], strict=True)
+        )
+        told.append(f"{escape(methods[str(name)].title)} {', '.join(counts)}")
+    if not told:
+        return ""
+    return (
+        "Scores are of the samples that have an answer. Without one, since they skipped every layer until there (the "
+        f"mean over seeds): {'; '.join(told)}."
+    )
+
+
 def summary_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """One row per curve: what a speed-up costs, in three numbers; `summary` holds one backbone."""
     rows = [

@@ -19,6 +19,7 @@ from eebench.report.tables import (
     parameters_of,
     speedup_table,
     summary_table,
+    unanswered_note,
 )
 from eebench.results import Results
 
@@ -168,3 +169,13 @@ class TestFailuresTable:
 )
 def test_parameters_of(sizes: list[int | None], text: str):
     assert parameters_of(pd.DataFrame({"parameters": pd.Series(sizes, dtype="Int64")})) == text
+
+
+def test_samples_without_an_answer_are_told(methods: dict[str, Shown]):
+    exits = pd.DataFrame({"method": ["finetune", "pabee", "pabee", "pabee"], "exit": [4, 2, 1, 4],
+                          "score_mean": 0.5, "unanswered": [0.0, 1.5, 30.0, 0.0]})  # fmt: skip
+    assert unanswered_note(exits, methods).endswith(
+        "(the mean over seeds): PABEE 30 at exit 1, 1.5 at exit 2."
+    )
+    assert unanswered_note(exits.assign(unanswered=0.0), methods) == ""
+    assert unanswered_note(exits.assign(unanswered=float("nan")), methods) == ""  # an older folder
