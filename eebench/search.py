@@ -2,7 +2,7 @@
 
 Each method gets every combination of the searched keys that it has, so what a method was allowed to try is one
 number that the results state. The selection split (a held-out slice of train under a blind protocol, else dev)
-judges a run by the mean score of its exits, as GAML-BERT selects (Sec. 4).
+judges a run by the mean score of its exits, as GAML-BERT selects (Sec. 6.4).
 """
 
 from __future__ import annotations
