@@ -61,11 +61,30 @@ class Key:
     quantity: str = SCORE
 
 
+@dataclass(frozen=True)
+class Twin:
+    """Method and checkpoint of the printed row that is like a label of ours under another name, and why."""
+
+    method: str
+    backbone: str
+    why: str
+
+
+_WITHOUT_GD = Twin(
+    "tinybert6-without-gd", "google/bert_uncased_L-6_H-768_A-12", "ours has no general distillation either"
+)
+_JOINT_DEEBERT = Twin(
+    "deebert", BASE,
+    "its 109M parameters leave no room for a pooler at each exit, and all exits are said to be trained together "
+    "(GAML-BERT, Eq. 1), so the entropy rule alone is DeeBERT's; deebert itself, in two stages, has no printed row",
+)  # fmt: skip
+
 TWINS: Final = {
-    # Our TinyBERT has no general distillation, the rows that are called so alone have it.
-    ("COST-EFF", "tinybert6"): ("tinybert6-without-gd", "google/bert_uncased_L-6_H-768_A-12"),
+    ("GAML-BERT", "deebert-joint"): _JOINT_DEEBERT,
+    ("COST-EFF", "tinybert6"): _WITHOUT_GD,
+    ("CsdBERT", "deebert-joint"): _JOINT_DEEBERT,  # its row is GAML-BERT's digit for digit
 }
-"""By paper and our label: method and checkpoint of the row that is like ours, where neither is our own."""
+"""By paper and our label. A row that has a twin stands beside nothing else."""
 
 
 def printed_row(key: Key) -> pd.Series[Any] | None:
@@ -90,10 +109,16 @@ def keys_beside(key: Key) -> Iterator[Key]:
     """
     own = key.backbone.rpartition("/")[2]
     for there in _backbones():
-        if there.rpartition("/")[2] == own:
+        if there.rpartition("/")[2] == own and there != BASE:
             yield replace(key, backbone=there)
-    method, backbone = TWINS.get((key.table.paper, key.method), (key.method, BASE))
-    yield replace(key, method=method, backbone=backbone)
+    twin = TWINS.get((key.table.paper, key.method))
+    taken = {
+        (other.method, other.backbone) for (paper, _), other in TWINS.items() if paper == key.table.paper
+    }
+    if twin is not None:
+        yield replace(key, method=twin.method, backbone=twin.backbone)
+    elif (key.method, BASE) not in taken:
+        yield replace(key, backbone=BASE)
 
 
 @cache

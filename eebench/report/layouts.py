@@ -41,7 +41,7 @@ LAYOUTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"kind": "training-steps", "title": "Table 4: training steps until early stopping",
          "methods": ["finetune", "pabee", "fastbert", "gaml"]},
         {"kind": "strategies", "title": "Table 5: exit rules compared", "rules": ["entropy", "max-prob"],
-         "methods": ["deebert", "shallow-deep", "gaml"]},
+         "methods": ["deebert-joint", "deebert", "shallow-deep", "gaml"]},
         {"kind": "overthinking", "title": "Fig. 5: over-thinking",
          "methods": [*(f"first-{depth}" for depth in range(1, 12)), "finetune"]},
     ),

@@ -85,7 +85,19 @@ def test_scores_beside_ours():
 
 
 def test_twins_are_rows():
-    for (paper, label), (method, backbone) in keys.TWINS.items():
+    for (paper, label), twin in keys.TWINS.items():
         there = {(key.method, key.backbone) for table in every_table() if table.paper == paper
                  for key in keys_of(table)}  # fmt: skip
-        assert (method, backbone) in there, label
+        assert (twin.method, twin.backbone) in there, label
+
+
+def test_the_row_of_gaml_berts_deebert_stands_beside_joint_training():
+    # 109M parameters: BERT-base has 109.5M, twelve poolers of its width would add 7.1M.
+    for table in (keys.GAML_RULES, Table("GAML-BERT", 2), keys.CSDBERT_GLUE):
+        item = "rule=entropy" if table == keys.GAML_RULES else ""
+        rows = {label: [printed_row(key) for key in keys_beside(Key(table, label, "minilm-l6", "mnli", item))]
+                for label in ("deebert-joint", "deebert")}  # fmt: skip
+        assert rows["deebert"] == [] and [row["score"] for row in rows["deebert-joint"]] == [81.2]
+        assert rows["deebert-joint"][0]["params"] == "109M"
+    smart = Key(keys.SMARTBERT_MAIN, "deebert", "minilm-l6", "mnli", setting="S=0.1")
+    assert [printed_row(key)["score"] for key in keys_beside(smart)] == [84.2]  # trained in two stages there

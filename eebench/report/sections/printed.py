@@ -75,10 +75,11 @@ def note(rows: Iterable[Row | None]) -> Iterator[str]:
 
 def twins(rows: Iterable[Row]) -> Iterator[str]:
     """Which rows stand beside ours under a name of their own."""
-    labels = {(paper, *twin): label for (paper, label), twin in TWINS.items()}
-    named = ((labels.get((row["paper"], row["method"], row["backbone"])), row["printed"]) for row in rows)
-    for label, name in dict.fromkeys(pair for pair in named if pair[0] is not None):
-        yield f"Beside {escape(label)} stands the row that is printed as {escape(name)}."
+    found = [(str(row["paper"]), row["method"], row["backbone"], str(row["printed"])) for row in rows]
+    for (paper, label), twin in TWINS.items():
+        names = dict.fromkeys(name for *place, name in found if place == [paper, twin.method, twin.backbone])
+        for name in names:
+            yield f"Beside {escape(label)} stands the row that {paper} prints as {escape(name)}: {twin.why}."
 
 
 def column(

@@ -43,7 +43,8 @@ def test_the_note_names_each_table_and_checkpoint_once():
 def test_a_row_of_another_name_is_named():
     row = beside(Key(Table("COST-EFF", 3), "tinybert6", "toy", "mrpc"))
     assert list(note([row, row]))[1:] == [
-        "Beside tinybert6 stands the row that is printed as TinyBERT6 w/o GD."
+        "Beside tinybert6 stands the row that COST-EFF prints as TinyBERT6 w/o GD: ours has no general distillation "
+        "either."
     ]
 
 
