@@ -291,6 +291,7 @@ def _speedup_section(page: Page) -> Iterator[str]:
         known = floors(page.results) if set(part["split"]) == {"dev"} else {}
         yield tables.speedup_table(part, own, page.methods, held, known)
         yield from _one_class(page, part)
+        yield tables.heads_note(part, page.methods)
         yield "The points behind that table:"
         yield tables.operating_points_table(part, page.methods, held, known)
         yield from _metrics(page, part, held)

@@ -13,6 +13,7 @@ from eebench.report.tables import (
     cost_table,
     exits_table,
     failures_table,
+    heads_note,
     methods_table,
     operating_points,
     operating_points_table,
@@ -179,3 +180,12 @@ def test_samples_without_an_answer_are_told(methods: dict[str, Shown]):
     )
     assert unanswered_note(exits.assign(unanswered=0.0), methods) == ""
     assert unanswered_note(exits.assign(unanswered=float("nan")), methods) == ""  # an older folder
+
+
+def test_forms_of_exits_are_told_where_there_are_several(results: Results, methods: dict[str, Shown]):
+    points = results.points.assign(head="linear")
+    assert heads_note(points, methods) == ""
+    points.loc[points["method"] == "pabee", "head"] = "shared pooler"
+    points.loc[points["method"] == "finetune", "head"] = "own pooler"  # static: it has no exits
+    text = heads_note(points, methods)
+    assert "shared pooler: PABEE" in text and "own pooler" not in text and "linear: " in text

@@ -40,6 +40,7 @@ def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
         body = [[*_row(section, (ground, same), task, label), *row]
                 for label, row in zip(labels, more, strict=True)]  # fmt: skip
         yield table(headers, body)
+        yield from _other_heads(section, ground, task, labels)
         names = ground.exits["base"].isin(labels) & (ground.exits["task"] == task)
         caption = Caption(f"{task}, {ground.backbone}", ground.metric(task))
         svg = layers_svg(ground.exits[names], ground.methods, caption)
@@ -48,6 +49,18 @@ def comparison(section: ComparisonSection, ground: Ground) -> Iterator[Block]:
     if shown:
         yield MEANING
         yield from note(found)
+
+
+def _other_heads(section: ComparisonSection, ground: Ground, task: str, labels: list[str]) -> Iterator[str]:
+    """Which methods have exits of another form than the control, so that their difference is the head's too."""
+    forms = {label: ground.head(label, task) for label in labels}
+    own = forms.get(section.control)
+    other = [
+        f"{escape(ground.title(label))} ({escape(form)})" for label, form in forms.items() if form != own
+    ]
+    if own is not None and other:
+        names = ", ".join(other)
+        yield f"Exits of another form than the control's ({escape(own)}), which a difference shows too: {names}."
 
 
 def _operating(section: ComparisonSection) -> str:

@@ -1,8 +1,9 @@
 """The ELUE score: how far a method's points lie above the reference's own curve at the same FLOPs.
 
-On one task it is mean_k [p_k - p_EB(f_k)] over the points (FLOPs f_k, score p_k) of a method, where p_EB is ElasticBERT's
-score at those FLOPs; over tasks it is the plain mean. This is what ELUE's leaderboard ranks by (Liu et al. 2022, "Towards
-Efficient NLP: A Standard Evaluation and A Strong Baseline"). CsdBERT uses the benchmark and prints no ELUE score.
+On one task it is mean_k [p_k - p_EB(f_k)] over the points (FLOPs f_k, score p_k) of a method, where p_EB is
+ElasticBERT's score at those FLOPs; over tasks it is the plain mean. This is what ELUE's leaderboard ranks by
+(Liu et al. 2022, "Towards Efficient NLP: A Standard Evaluation and A Strong Baseline"). CsdBERT uses the benchmark and
+prints no ELUE score.
 """
 
 from __future__ import annotations

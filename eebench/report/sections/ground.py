@@ -151,6 +151,11 @@ class Ground:
         """The scores of a label's exits on a task, shallow first."""
         return of(self.exits, label, task).sort_values("exit")
 
+    def head(self, label: str, task: str) -> str:
+        """The form of a label's exits on a task; empty without a result."""
+        rows = of(self.exits, label, task)
+        return str(rows["head"].iloc[0]) if len(rows) else ""
+
     def exit_score(self, label: str, task: str, layer: int) -> Spread:
         """The score of the exit after `layer`."""
         rows = self.exit_rows(label, task)

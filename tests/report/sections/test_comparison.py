@@ -73,3 +73,13 @@ def test_the_point_nearest_to_the_speed_that_the_section_names(ground, section):
 def test_a_speed_is_above_zero(section, speedup):
     with pytest.raises(ValueError):
         section(kind="comparison", control="pabee", methods=["gaml"], speedup=speedup)
+
+
+def test_exits_of_another_form_than_the_controls_are_named(ground, section):
+    exits = ground.exits.copy()
+    exits.loc[exits["base"] == "gaml", "head"] = "fastbert attention"
+    other = type(ground)(**{**vars(ground), "exits": exits})
+    _, told, *_ = comparison(
+        section(kind="comparison", control="pabee", methods=["gaml", "gaml-small"]), other
+    )
+    assert told.endswith("(own pooler), which a difference shows too: GAML-BERT (fastbert attention).")
