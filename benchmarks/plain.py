@@ -47,7 +47,7 @@ from eebench.tasks.metrics import score
 from eebench.tasks.specs import TaskSpec, task_spec
 from eebench.tasks.splits import Split
 from eebench.toy import toy_data, toy_task
-from eebench.training.evaluation import exit_scores
+from eebench.training.evaluation import exit_scores, scored
 
 TASKS = ("stsb", "mrpc", "cola", "rotten_tomatoes")
 PLAIN = "plain transformers loop"
@@ -159,7 +159,7 @@ def own_scores(job: Job, executor: Executor) -> list[float]:
     outcome = run_plan(Plan((cell,), in_order([job])), executor, Silent())[0]
     if outcome.trace is None:
         raise RunError(f"{job.title} failed: {outcome.reason}")
-    return exit_scores(outcome.trace, job.task.metric)
+    return scored(exit_scores(outcome.trace, job.task.metric))
 
 
 @dataclass(frozen=True)

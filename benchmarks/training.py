@@ -50,7 +50,7 @@ from eebench.plan import Job
 from eebench.tasks.splits import Split
 from eebench.trace import trace_model
 from eebench.training.checkpoints import CheckpointFile
-from eebench.training.evaluation import exit_scores
+from eebench.training.evaluation import exit_scores, scored
 from eebench.training.loop import Setup, Trainer
 from eebench.training.schedules import schedule_of
 from eebench.training.stages import Examples
@@ -206,7 +206,7 @@ def dev_score(model: MultiExitModel, work: Work) -> float:
     """The last exit's score on the dev split, in [0, 1]."""
     dev = tokenised(work.job, work.job.data.splits["dev"])
     trace = trace_model(model, dev.encoded, np.asarray(dev.labels), work.device)
-    return exit_scores(trace, work.job.task.metric)[-1]
+    return scored(exit_scores(trace, work.job.task.metric))[-1]
 
 
 def loop_measures(work: Work, rounds: int) -> list[Measure]:

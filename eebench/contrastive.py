@@ -1,7 +1,7 @@
 """Contrast between exits: which teach and which learn, and a loss that draws learners to their teachers' average.
 
 Shapes everywhere: `losses` fp32 [E], one per exit; `features` fp32 [E, B, H], one vector per exit and sample, B >= 2.
-M students and N teachers make the E exits; nothing here loops over exits or samples (CsdBERT, Sec. 3.2).
+M students and N teachers make the E exits; nothing here loops over exits or samples (CsdBERT, Sec. 3.3).
 """
 
 from __future__ import annotations

@@ -131,7 +131,8 @@ class GatedModel(MultiExitModel):
 def carried(outputs: Outputs) -> Tensor:
     """Logits [E, B, C] with each skipped exit's taken from the exit before; zeros where no layer has run yet.
 
-    No rule reads them; scores of single exits then mean "the latest answer by this layer".
+    No rule reads them; scores of single exits then mean "the latest answer by this layer", of the samples that have one
+    (`Trace.answered`).
     """
     assert outputs.executed is not None
     latest = [outputs.logits[0]]

@@ -13,7 +13,7 @@ from eebench.options import merge, resolve_options
 from eebench.plan import Cell, Plan, Planner, in_order
 from eebench.tasks.metrics import metric_title
 from eebench.tasks.specs import TaskSpec
-from eebench.training.evaluation import exit_scores
+from eebench.training.evaluation import exit_scores, scored
 from eebench.training.learning import verdict
 
 REFERENCE = "finetune"
@@ -56,10 +56,10 @@ def results(plan: Plan, executor: Executor, reporter: Reporter) -> list[Result]:
         Result("learns more than one answer", "passed" if learned.startswith("yes") else "failed", learned)
     ]
     metric = own.cell.task.metric
-    ours, theirs = exit_scores(own.trace, metric), exit_scores(plain.trace, metric)[-1]
-    near = ours[-1] >= theirs - MARGIN
+    ours, theirs = (scored(exit_scores(trace, metric)) for trace in (own.trace, plain.trace))
+    near = ours[-1] >= theirs[-1] - MARGIN
     text = (
-        f"{metric_title(metric)} {100 * ours[-1]:.1f}, {REFERENCE} {100 * theirs:.1f}; by exit "
+        f"{metric_title(metric)} {100 * ours[-1]:.1f}, {REFERENCE} {100 * theirs[-1]:.1f}; by exit "
         f"{' '.join(f'{100 * value:.1f}' for value in ours)}"
     )
     return [

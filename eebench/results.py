@@ -1,7 +1,7 @@
 """The committed text results of a suite, ``results/<suite>/``, made to be read as a diff.
 
     points.csv       score and cost of every method, rule and setting
-    exits.csv        score of every exit when all samples leave there
+    exits.csv        score of every exit over the samples that have an answer there; how many have none
     summary.csv      one line per curve: speed-up within a point, score at 2x, area
     runs.csv         status of every cell, failures with their reason; configurations a search tried; mean over exits;
                      precision of training; whether the model learned more than one answer for all rows
@@ -77,6 +77,7 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         *_given("split", "metric"),
         *_SCORES,
         *_given("head", "pooling"),
+        Column("unanswered", 1, absent=math.nan),
     ),
     "summary": (
         *_CELL,

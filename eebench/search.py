@@ -2,7 +2,7 @@
 
 Each method gets every combination of the searched keys that it has, so what a method was allowed to try is one
 number that the results state. The selection split (a held-out slice of train under a blind protocol, else dev)
-judges a run by the mean score of its exits, as GAML-BERT selects (Sec. 4).
+judges a run by the mean score of its exits, as GAML-BERT selects (Sec. 6.4).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eebench.plan import Cell, Plan, Planner, allowed, check_only, in_order
 from eebench.store import Store
 from eebench.suites import Suite
 from eebench.tasks.splits import HELD_OUT
-from eebench.training.evaluation import exit_scores
+from eebench.training.evaluation import exit_scores, mean_over_scored
 
 Place = tuple[str, str, str]
 """Label of a method, task and backbone: what a search chooses for."""
@@ -94,8 +94,7 @@ def judge(outcome: Outcome, split: str) -> float:
     trace = outcome.on(split)
     if trace is None:
         return -math.inf
-    scores = exit_scores(trace, outcome.cell.task.metric)
-    mean = float(sum(scores) / len(scores))
+    mean = mean_over_scored(exit_scores(trace, outcome.cell.task.metric))
     return -math.inf if math.isnan(mean) else mean
 
 

@@ -177,12 +177,13 @@ class OverthinkingSection(MethodsSection):
 
 
 class ComparisonSection(MethodsSection):
-    """Methods beside a control, paired by seed."""
+    """Methods beside a control, paired by seed; points are those nearest to `speedup`, else at twice the speed."""
 
     heading: ClassVar[str] = "Compared with {control}"
 
     kind: Literal["comparison"]
     control: str
+    speedup: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @property
     def labels(self) -> list[str]:

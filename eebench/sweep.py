@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -35,7 +36,7 @@ from eebench.stats import aggregate_seeds
 from eebench.suites import CostEntry, Suite
 from eebench.summary import summarise
 from eebench.trace import Trace
-from eebench.training.evaluation import exit_scores
+from eebench.training.evaluation import exit_scores, mean_over_scored
 from eebench.training.learning import verdict
 
 TARGET = 2.0
@@ -196,7 +197,7 @@ class Collector:
 
     def _scores(self) -> dict[str, pd.DataFrame]:
         """points, exits and summary; the first and the last are missing when no rule applies to any run."""
-        exits = aggregate(pd.DataFrame(self._exits()), ["exit"], ["score"])
+        exits = aggregate(pd.DataFrame(self._exits()), ["exit"], ["score", "unanswered"])
         rows = pd.DataFrame(self._points())
         if rows.empty:
             return {"exits": exits}
@@ -259,10 +260,13 @@ class Collector:
 
     def _exits(self) -> Iterator[dict[str, Any]]:
         for outcome, measured, keys in self._done():
+            answered = measured.trace.answered.sum(dim=1)
             for metric in measured.metrics:
                 scores = exit_scores(measured.trace, metric)
-                for layer, value in zip(measured.trace.exit_layers, scores, strict=True):
-                    yield {**keys, "metric": metric, "exit": layer, "seed": outcome.cell.seed, "score": value}
+                for layer, value, there in zip(measured.trace.exit_layers, scores, answered, strict=True):
+                    yield {**keys, "metric": metric, "exit": layer, "seed": outcome.cell.seed,
+                           "score": math.nan if value is None else value,
+                           "unanswered": measured.trace.samples - int(there)}  # fmt: skip
 
     def _runs(self, records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         tried = {choice.label: len(choice.configurations) for choice in self.suite.choices}
@@ -390,7 +394,7 @@ def exit_mean(outcome: Outcome) -> float | None:
     """The mean over its exits of a run's score on dev; None for a run without a result."""
     if outcome.trace is None:
         return None
-    return float(np.mean(exit_scores(outcome.trace, outcome.cell.task.metric)))
+    return mean_over_scored(exit_scores(outcome.trace, outcome.cell.task.metric))
 
 
 def with_speedups(points: pd.DataFrame) -> pd.DataFrame:

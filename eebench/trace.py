@@ -75,6 +75,14 @@ class Trace:
         kept = {name: tensor[:, rows] for name in PER_SAMPLE if (tensor := getattr(self, name)) is not None}
         return replace(self, labels=self.labels[rows], lengths=self.lengths[rows], ids=self.ids[rows], **kept)
 
+    @property
+    def answered(self) -> Tensor:
+        """Which samples each exit has an answer for, bool [E, N]: a layer ran until there, or it is the last exit."""
+        answered = torch.ones(self.logits.shape[:2], dtype=torch.bool)
+        if self.executed is not None:
+            answered[:-1] = self.executed.cumsum(dim=0)[:-1] > 0
+        return answered
+
     def answers(self) -> Tensor:
         """Each exit's answer: class int64 [E, N], or the score fp32 [E, N] for regression."""
         return self.logits.argmax(dim=-1) if self.logits.shape[2] > 1 else self.logits[..., 0]

@@ -60,7 +60,7 @@ class TestTableText:
         assert headers == {
             "points": "task,backbone,method,rule,setting,split,metric,score_mean,score_std,seeds,mean_exit,"
             "speedup_layers,flops_per_sample,speedup_flops,convention,head,pooling\n",
-            "exits": "task,backbone,method,exit,split,metric,score_mean,score_std,seeds,head,pooling\n",
+            "exits": "task,backbone,method,exit,split,metric,score_mean,score_std,seeds,head,pooling,unanswered\n",
             "summary": "task,backbone,method,rule,metric,full_score,speedup_at_1pt,score_at_2x,auc,seeds,"
             "setting_at_1pt,setting_at_2x\n",
             "runs": "task,backbone,method,seed,status,reason,parameters,training_steps,head,pooling,"
@@ -228,6 +228,17 @@ class TestWriteAndRead:
         assert runs["model_bytes"].isna().all()
         assert runs["precision"].tolist() == runs["learned"].tolist() == ["", ""]
         assert (runs["exit_mean"].dtype, runs["model_bytes"].dtype) == ("float64", "Int64")
+
+    def test_a_folder_from_before_answers_were_counted_does_not_know_how_many_lack(self, tmp_path: Path):
+        row = {"task": "rte", "backbone": "toy", "method": "pabee", "exit": 1, "split": "dev", "metric": "accuracy",
+               "score_mean": 0.5, "score_std": None, "seeds": 1, "head": "linear", "pooling": "cls"}  # fmt: skip
+        write_results(tmp_path, {**self.tables(), "exits": pd.DataFrame([row])}, {})
+        path = tmp_path / "exits.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert lines[0].endswith(",unanswered")
+        path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines), encoding="utf-8")
+        exits = read_results(tmp_path).exits
+        assert len(exits) and exits["unanswered"].isna().all() and exits["unanswered"].dtype == "float64"
 
     def test_a_table_that_may_be_absent_is_there_only_with_rows(self, tmp_path: Path):
         path = tmp_path / "histograms.csv"

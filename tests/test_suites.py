@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from eebench.errors import ConfigError, UnknownName
+from eebench.methods.catalogue import find_method
+from eebench.options import resolve_options
 from eebench.reference import reference_table
 from eebench.rules.base import Geometry
 from eebench.rules.catalogue import find_rule, rule_family
@@ -486,3 +488,20 @@ def test_a_method_is_shown_under_a_rule_with_knobs(tmp_path):
     path.write_text(text + "  - {name: elasticbert, rule: 'cka;tau=1'}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="rule 'cka' has no knob 'tau'"):
         load_suite(str(path))
+
+
+def whole_training(method, options):
+    """Epochs over all stages, those of the needed run with them, and which epoch each stage keeps."""
+    stages = method.stages(options)
+    epochs, kept = sum(stage.epochs for stage in stages), [stage.select or options.select for stage in stages]
+    for need in method.needs(options).values():
+        needed = find_method(need.method)
+        more, rest = whole_training(needed, resolve_options(needed, need.options, need.method))
+        epochs, kept = epochs + more, [*rest, *kept]
+    return epochs, kept
+
+
+def test_methods_of_smartberts_suite_are_trained_for_as_long_and_chosen_alike():
+    for choice in load_suite("smartbert").choices:
+        epochs, kept = whole_training(choice.method, choice.options)
+        assert (epochs, set(kept)) == (9, {"best"}), choice.label

@@ -412,3 +412,20 @@ def test_simple_inputs_are_shown_under_the_knobs_of_the_default_rule(outcomes, d
     collector = Collector(suite.model_copy(update={"rules": rules}), found)
     shown = collector._shown_rules(with_similarities(found[-1]).trace, default)
     assert [rule.setting(threshold) for rule, thresholds in shown for threshold in thresholds] == settings
+
+
+def test_samples_that_skipped_every_layer_are_counted_and_not_scored(outcomes):
+    suite, found, _ = outcomes
+    pabee = [outcome for outcome in found if outcome.cell.label == "pabee"]
+    trace = pabee[0].trace
+    executed = torch.ones(2, trace.samples, dtype=torch.bool)
+    executed[0, : trace.samples // 2] = False
+    gated = [replace(outcome, trace=replace(outcome.trace, executed=executed)) for outcome in pabee]
+    budgeted = suite.model_copy(update={"rules": {}})
+    exits = Collector(budgeted, gated).tables({})["exits"].set_index("exit")
+    assert exits["unanswered"].to_dict() == {1: trace.samples // 2, 2: 0}
+    half = [
+        (one.trace.answers()[0] == one.trace.labels)[trace.samples // 2 :].double().mean() for one in pabee
+    ]
+    assert exits["score_mean"][1] == pytest.approx(float(sum(half)) / 2)
+    assert set(Collector(budgeted, pabee).tables({})["exits"]["unanswered"]) == {0}

@@ -112,7 +112,10 @@ def show(outcome: Outcome) -> None:
     cell, trace = outcome.cell, outcome.trace
     assert cell.job is not None and trace is not None
     scores = [exit_scores(trace, metric) for metric in cell.task.metrics]
-    shown = [[f"{100 * value:.1f}" for value in exits] for exits in zip(*scores, strict=True)]
+    shown = [
+        ["-" if value is None else f"{100 * value:.1f}" for value in exits]
+        for exits in zip(*scores, strict=True)
+    ]
     rows = [(layer, *values) for layer, values in zip(trace.exit_layers, shown, strict=True)]
     print_table(rows, ("exit", *(f"{metric_title(metric)} on dev (%)" for metric in cell.task.metrics)))
     rule = find_rule(cell.method.default_rule)

@@ -69,7 +69,11 @@ class FastbertGaOptions(GamlOptions):
 
 
 class FastbertGa(Gaml):
-    """GAML-BERT's control: FastBERT's teacher in one stage, with gradient alignment and nothing frozen."""
+    """GAML-BERT's control: FastBERT's teacher in one stage, with gradient alignment and nothing frozen.
+
+    Its exits are GAML-BERT's (one shared pooler), not FastBERT's (attention), so beside `fastbert` it shows the head
+    too. FastBERT cannot have the shared pooler: its second stage trains the inner exits and holds the last one.
+    """
 
     name, title = "fastbert-ga", "FastBERT-GA"
     paper = "GAML-BERT (Zhu et al. 2021), Table 2"

@@ -17,7 +17,7 @@ from eebench.training.stages import Stage, Step, Terms, descend
 
 
 class GamlProtocol(TrainingOptions):
-    """GAML-BERT's protocol (Sec. 4): at most 15 epochs, early stopping on a held-out tenth of train."""
+    """GAML-BERT's protocol (Sec. 6.4): at most 15 epochs, early stopping on a held-out tenth of train."""
 
     epochs: int = 15
     warmup_epochs: float | None = 1.0

@@ -34,6 +34,8 @@ Mix = Literal["code", "paper"]
 class SmartbertOptions(TrainingOptions):
     """The released recipe at the paper's batch size; `epochs` and `select` are those of stage 1.
 
+    Stage 2 keeps its last epoch, as in the code; the best one is that with the best mean over exits.
+
     The paper gives neither lambda nor eta nor tau, so these are the run script's. `lr` is the best of
     {1e-5, 2e-5, 5e-5} in the paper. The sum S is over soft gates in every mode, as in the code: over hard ones, as one
     may read Eq. 3, it is zero when nothing is skipped. The paper names no schedule; each stage warms up for ten steps
@@ -67,6 +69,7 @@ class SmartbertOptions(TrainingOptions):
     warmup_steps: int = Field(10, ge=0, description="steps of warm-up in each stage, at least")
     exit_epochs: int = Field(4, ge=1, description="epochs of stage 2")
     exit_lr: float | None = Field(None, gt=0, description="learning rate of stage 2; None: lr")
+    exit_select: Literal["last", "best"] = Field("last", description="which epoch of stage 2 is kept")
     exit_input: Literal["raw", "gated"] = Field(
         "raw", description="what stage 2 shows exit i: layer i's own output even where skipped; paper: gated"
     )
@@ -286,7 +289,7 @@ class Smartbert(Method):
             ),
             Stage(
                 "exits", smart.exit_epochs, exit_lr, partial(exits_loss, options=smart),
-                trains=trains_exits, before=partial(set_up, stage=2, first_hard_epoch=0), select="last",
+                trains=trains_exits, before=partial(set_up, stage=2, first_hard_epoch=0), select=smart.exit_select,
                 schedule=partial(stage_rates, options=smart, lr=exit_lr, epochs=smart.exit_epochs),
             ),
         ]  # fmt: skip

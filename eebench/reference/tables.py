@@ -15,7 +15,7 @@ Columns, all text unless said otherwise; an empty cell was not printed:
     backbone        the checkpoint the model is trained from; bert-base-uncased for every plain "BERT-base"
     setting         the exit rule's setting, as in `points.csv`: S=0.1
     item            what sets the row apart from its method's main result: an ablation, a pilot, a subset, a
-                    repetition; empty for main results, which `published` returns
+                    repetition; empty for main results
     task, metric    a task of eebench, "average", or an image data set; the metric, "unspecified" if the paper
                     names none, or the quantity of a table that holds no scores (training_steps, layers, ...)
     score           percent, or the quantity that `metric` names (number)
@@ -95,18 +95,6 @@ def reference_table(name: str) -> pd.DataFrame:
     return _read(name).copy()
 
 
-def published(task: str, method: str) -> pd.DataFrame:
-    """The papers' main results of a method on a task, doubtful ones included; no rows if there are none.
-
-    Both are names as eebench spells them. One method may have several rows: one per paper, split, backbone and
-    setting. Ablations, pilots and repetitions are left out.
-
-    Example: ``published("rte", "pabee")["score"]`` is 64.5 on dev and 62.1 on test by GAML-BERT, 64.5 by CsdBERT.
-    """
-    rows = _main_results()
-    return rows[(rows["task"] == task) & (rows["method"] == method)].reset_index(drop=True)
-
-
 def _folder() -> Traversable:
     return files("eebench.reference")
 
@@ -122,14 +110,3 @@ def _read(name: str) -> pd.DataFrame:
         rows[column] = pd.to_numeric(rows[column].replace("", None)).astype(float)
     rows["table"] = rows["table"].astype(int)
     return rows
-
-
-@cache
-def _main_results() -> pd.DataFrame:
-    """The rows of all tables that are main results, papers in the order of PAPERS."""
-    import pandas as pd
-
-    rows = pd.concat([_read(name) for name in reference_names()])
-    rows = rows[rows["metric"].isin(SCORES) & (rows["item"] == "") & rows["score"].notna()]
-    age = {paper: position for position, paper in enumerate(PAPERS)}
-    return rows.sort_values("paper", key=lambda papers: papers.map(age), kind="stable")

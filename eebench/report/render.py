@@ -92,7 +92,7 @@ def page_files(results: Results, layout: str | None = None) -> dict[str, bytes]:
     split, held = apart(judged(distinguish(headlined(results))))
     methods = shown_methods(split)
     fronts, layers = _front_figures(split, methods), _layer_figures(split, methods)
-    extra = render_sections(split, held, methods)
+    extra = render_sections(split, held, methods, every)
     page = Page(split, held, methods, fronts, layers, extra, every)
     files = {"README.md": "\n".join(_page_lines(page)).encode()}
     figures = [*fronts, *layers, *(figure for section in extra for figure in section.figures)]
@@ -291,6 +291,7 @@ def _speedup_section(page: Page) -> Iterator[str]:
         known = floors(page.results) if set(part["split"]) == {"dev"} else {}
         yield tables.speedup_table(part, own, page.methods, held, known)
         yield from _one_class(page, part)
+        yield tables.heads_note(part, page.methods)
         yield "The points behind that table:"
         yield tables.operating_points_table(part, page.methods, held, known)
         yield from _metrics(page, part, held)
@@ -316,7 +317,8 @@ def _one_class(page: Page, points: pd.DataFrame) -> Iterator[str]:
 def _published_section(page: Page) -> Iterator[str]:
     """Per backbone, split and convention: what papers printed for the same methods and tasks."""
     for key, part in page.results.points.groupby(["backbone", "split", "convention"], sort=False):
-        blocks = list(published_tables(part, page.methods, _judges(page, str(key[0]), str(key[2]))))
+        judges = _judges(page, str(key[0]), str(key[2]))
+        blocks = list(published_tables(part, page.methods, judges, page.every.points))
         if blocks:
             yield f"### Ours with {', '.join(escape(name) for name in key)}"
             yield from blocks
@@ -338,6 +340,7 @@ def _exits_section(page: Page) -> Iterator[str]:
     for (task, backbone, split, metric), part in groups:
         yield f"### {escape(task)}, {escape(backbone)}, {escape(split)} ({escape(metric_title(str(metric)))})"
         yield tables.exits_table(part, page.methods, floors(page.results) if split == "dev" else {})
+        yield tables.unanswered_note(part, page.methods)
 
 
 def _cost_section(page: Page) -> Iterator[str]:

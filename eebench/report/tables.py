@@ -53,6 +53,18 @@ def methods_table(methods: Methods) -> str:
     return table(["method", "name", "default rule", "source"], rows, sides="llll")
 
 
+def heads_note(points: pd.DataFrame, methods: Methods) -> str:
+    """Which methods have exits of which form, where there are several forms; static methods have a classifier alone."""
+    dynamic = points[[not methods[str(name)].static for name in points["method"]]]
+    forms: dict[str, dict[str, None]] = {}
+    for name, head in dict.fromkeys(zip(dynamic["method"], dynamic["head"], strict=True)):
+        forms.setdefault(str(head), {})[methods[str(name)].title] = None
+    if len(forms) < 2:
+        return ""
+    told = "; ".join(f"{escape(head)}: {', '.join(map(escape, titles))}" for head, titles in forms.items())
+    return f"Exits differ in form, so a difference between methods of two forms is one of their heads too ({told})."
+
+
 def operating_points(points: pd.DataFrame, methods: Methods, held: pd.DataFrame | None = None) -> list[Point]:
     """The operating point of every method on every task and metric, in the order of the suite.
 
@@ -196,6 +208,24 @@ def exits_table(exits: pd.DataFrame, methods: Methods, floors: Floors = NO_FLOOR
     ]
     headers = ["exit", *(escape(methods[name].title) for name in names)]
     return _noted(table(headers, rows, "r")) if names else ""
+
+
+def unanswered_note(exits: pd.DataFrame, methods: Methods) -> str:
+    """Which exits of `exits_table` have no answer for some samples, and for how many; empty when all have one."""
+    lacking = exits[exits["unanswered"] > 0].sort_values("exit")
+    told = []
+    for name, rows in lacking.groupby("method", sort=False):
+        counts = (
+            f"{count:g} at exit {layer}"
+            for count, layer in zip(rows["unanswered"], rows["exit"], strict=True)
+        )
+        told.append(f"{escape(methods[str(name)].title)} {', '.join(counts)}")
+    if not told:
+        return ""
+    return (
+        "Scores are of the samples that have an answer. Without one, since they skipped every layer until there (the "
+        f"mean over seeds): {'; '.join(told)}."
+    )
 
 
 def summary_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:

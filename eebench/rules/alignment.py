@@ -21,7 +21,7 @@ class KernelAlignment(Rule):
     """
 
     name, title, knob, sense = "cka", "kernel alignment (signed)", "R", "reached"
-    source = "CsdBERT (2023), Sec. 3.3"
+    source = "CsdBERT (2023), Sec. 3.6"
     evaluates = "last"
     counts = True
     needs = frozenset({"similarity"})

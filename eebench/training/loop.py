@@ -16,7 +16,7 @@ from eebench.tasks.scale import LabelScale
 from eebench.trace import trace_model
 from eebench.training.batches import epoch_batches
 from eebench.training.checkpoints import Checkpoint, CheckpointFile, Progress, part, restore
-from eebench.training.evaluation import exit_scores
+from eebench.training.evaluation import exit_scores, scored
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Examples, Stage, Step, Terms, refuse_shared
 
@@ -169,7 +169,7 @@ class Trainer:
                 self.model, self.setup.selection.encoded, self.setup.selection.labels, self.setup.device
             )
             record["exit_scores"] = exit_scores(trace, self.setup.metric)
-            self._select(stage, stage.judge(record["exit_scores"]))
+            self._select(stage, stage.judge(scored(record["exit_scores"])))
         progress.history.append(record)
 
     def _keeps_best(self, stage: Stage) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from eebench.errors import UserError
 from eebench.methods.catalogue import find_method
 from eebench.methods.fastbert import self_distillation
 from eebench.model import Outputs
@@ -66,3 +67,9 @@ def test_padding_does_not_reach_an_attention_head():
         padded = head(State(hidden, mask, None))
         alone = head(State(hidden[:, :3], mask[:, :3], None))
     assert torch.allclose(padded, alone, atol=1e-6)
+
+
+def test_fastbert_cannot_have_the_shared_pooler_of_fastbert_ga(toy_job):
+    assert find_method("fastbert-ga").options_type().head.pooler == "shared"
+    with pytest.raises(UserError, match="shared pooler"):
+        toy_job("fastbert", head={"attention": "none", "pooler": "shared"})

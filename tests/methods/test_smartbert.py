@@ -404,3 +404,12 @@ def test_each_stage_warms_up_for_ten_steps_as_the_script_does():
     assert gates.rates(options, 1).warmup == 5  # all steps there are
     without = SmartbertOptions(warmup_steps=0)
     assert method.stages(without)[0].rates(without, 78).warmup == 0
+
+
+def test_stage_two_keeps_its_last_epoch_unless_it_is_told_to_keep_the_best():
+    stages = find_method("smartbert").stages
+    assert [stages(SmartbertOptions(exit_select=kept))[1].select for kept in ("last", "best")] == [
+        "last",
+        "best",
+    ]
+    assert stages(SmartbertOptions())[1].select == "last"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from eebench.errors import UnknownName
-from eebench.reference.tables import NUMBERS, PAPERS, SCORES, published, reference_names, reference_table
+from eebench.reference.tables import NUMBERS, PAPERS, SCORES, reference_names, reference_table
 from eebench.tasks.metrics import METRICS
 from eebench.tasks.specs import task_names
 
@@ -376,34 +376,3 @@ class TestCostEff:
         assert cell("costeff-table2", printed="COST-EFF_8x", metric="ffn_width") == 256
         assert cell("costeff-table2", printed="TinyBERT4", metric="head_width") == 26
         assert cell("costeff-table2", printed="ElasticBERT_6L", metric="early_exit") == 1
-
-
-class TestPublished:
-    def test_rows_of_all_papers_oldest_first(self) -> None:
-        rows = published("rte", "pabee")
-        assert list(zip(rows["paper"], rows["split"], rows["score"], strict=True)) == [
-            ("GAML-BERT", "dev", 64.5),
-            ("GAML-BERT", "test", 62.1),
-            ("CsdBERT", "", 64.5),
-        ]
-
-    def test_settings_are_kept(self) -> None:
-        assert list(published("qnli", "smartbert")["setting"]) == ["S=0.1", "S=0.3", "S=0.5"]
-
-    def test_ablations_and_repetitions_are_left_out(self) -> None:
-        assert len(published("rte", "csdbert")) == 1
-        rows = published("mnli", "cost-eff-8x")
-        assert dict(zip(rows["backbone"], rows["score"], strict=True)) == {
-            "bert-base-uncased": 81.3,
-            "elasticbert-base": 81.6,
-        }
-
-    def test_lost_scores_are_left_out(self) -> None:
-        assert list(published("sst2", "cost-eff-8x")["score"]) == [90.6]
-
-    def test_doubtful_rows_are_kept(self) -> None:
-        assert list(published("qqp", "cascade")["doubtful"].str.contains("test set")) == [True]
-
-    def test_nothing_published_is_no_error(self) -> None:
-        assert published("rotten_tomatoes", "pabee").empty
-        assert list(published("rte", "no-such-method").columns) == COLUMNS

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from eebench.errors import UserError
+from eebench.reference.keys import BASE, COSTEFF_ABLATION, COSTEFF_MAIN, Key, printed_row
 from eebench.report.layouts import ALL, LAYOUTS, known_layout, layout_sections
 from eebench.results import Results
 from eebench.sections import read_sections
+from eebench.suites import load_suite
 
 
 def with_labels(results: Results, labels: list[str], rules: tuple[str, ...] = ("entropy",)) -> Results:
@@ -71,3 +73,14 @@ def test_an_unknown_layout():
         "unknown layout 'gamel'; did you mean 'gaml'?  there are gaml, csdbert, smartbert, costeff."
     )
     assert known_layout("gaml") == "gaml"
+
+
+def test_ablations_of_a_size_are_compared_at_the_speed_that_the_paper_holds():
+    # COST-EFF, Table 4: the whole method's scores there are Table 3's, printed at 19.0x.
+    whole = printed_row(Key(COSTEFF_MAIN, "cost-eff-8x", BASE, "mrpc"))
+    again = printed_row(Key(COSTEFF_ABLATION, "cost-eff-8x", BASE, "mrpc", "repeated from Table 3"))
+    (section,) = (one for one in LAYOUTS["costeff"] if one["kind"] == "comparison")
+    assert whole["score"] == again["score"] and section["speedup"] == whole["speedup"] == 19.0
+    suite = load_suite("costeff")
+    (same,) = (one for one in suite.sections if one.kind == "comparison")
+    assert same.speedup == 19.0

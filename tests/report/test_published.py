@@ -26,7 +26,7 @@ def shown(name):
 
 
 def test_a_papers_number_stands_beside_ours():
-    blocks = list(published_tables(points("deebert", "mrpc"), shown("deebert")))
+    blocks = list(published_tables(points("deebert-joint", "mrpc"), shown("deebert-joint")))
     gaml = blocks[1]
     assert "GAML-BERT" in blocks[0]
     assert "mrpc: GAML-BERT |   their speed-up |   mrpc: ours |   our speed-up |" in gaml
@@ -35,10 +35,8 @@ def test_a_papers_number_stands_beside_ours():
 
 
 def test_the_papers_are_never_averaged_and_the_reason_for_a_gap_is_given():
-    papers = [
-        block for block in published_tables(points("deebert", "mrpc"), shown("deebert")) if "**" in block
-    ]
-    assert len(papers) == 2  # GAML-BERT and SmartBERT with BERT-base, each in a table of its own
+    papers = [block for block in published_tables(points("pabee", "rte"), shown("pabee")) if "**" in block]
+    assert len(papers) == 2  # GAML-BERT and CsdBERT, each in a table of its own
     assert "another backbone" in WHY
 
 
@@ -73,3 +71,29 @@ def test_of_several_printed_settings_the_one_nearest_to_our_speed_up_is_shown():
     blocks = list(published_tables(points("deebert", "sst2", "accuracy"), shown("deebert")))
     smart = next(text for name, text in pairwise(blocks) if "**SmartBERT**" in name)
     assert "90.3 (S=0.3)" in smart and smart.count("2.00x") == 2
+
+
+def test_ours_are_shown_in_the_printed_metric_where_we_have_it():
+    mine = points("csdbert", "qqp", "f1")
+    every = pd.concat([mine, mine.assign(metric="acc_f1", score_mean=mine["score_mean"] + 0.03)])
+    text = "".join(published_tables(mine, shown("csdbert"), None, every))
+    assert "89.1" in text and "86.1" not in text and "†" not in text  # 86.1 by F1 at the same setting
+    assert "qqp (" in text
+
+
+def test_tinybert_stands_beside_the_row_without_general_distillation():
+    _, text, twin = published_tables(points("tinybert6", "mrpc", "f1"), shown("tinybert6"))
+    assert "88.5" in text and "89.2" not in text and "w/o GD" in twin
+    for label in ("tinybert4", "elasticbert"):
+        assert not list(published_tables(points(label, "sst2", "accuracy"), shown(label)))
+
+
+def test_which_deebert_stands_beside_which_is_said():
+    both = pd.concat([points("deebert-joint", "mrpc"), points("deebert", "mrpc")])
+    blocks = list(published_tables(both, shown("deebert-joint") | shown("deebert")))
+    gaml = blocks[1].splitlines()[2:]
+    assert len(gaml) == 1 and "85.8" in gaml[0] and gaml[0].startswith("| Deebert-Joint")
+    assert blocks[2].startswith(
+        "Beside deebert-joint stands the row that GAML-BERT prints as DeeBERT: its 109M"
+    )
+    assert any("**SmartBERT**" in block for block in blocks)

@@ -13,12 +13,14 @@ from eebench.report.tables import (
     cost_table,
     exits_table,
     failures_table,
+    heads_note,
     methods_table,
     operating_points,
     operating_points_table,
     parameters_of,
     speedup_table,
     summary_table,
+    unanswered_note,
 )
 from eebench.results import Results
 
@@ -168,3 +170,22 @@ class TestFailuresTable:
 )
 def test_parameters_of(sizes: list[int | None], text: str):
     assert parameters_of(pd.DataFrame({"parameters": pd.Series(sizes, dtype="Int64")})) == text
+
+
+def test_samples_without_an_answer_are_told(methods: dict[str, Shown]):
+    exits = pd.DataFrame({"method": ["finetune", "pabee", "pabee", "pabee"], "exit": [4, 2, 1, 4],
+                          "score_mean": 0.5, "unanswered": [0.0, 1.5, 30.0, 0.0]})  # fmt: skip
+    assert unanswered_note(exits, methods).endswith(
+        "(the mean over seeds): PABEE 30 at exit 1, 1.5 at exit 2."
+    )
+    assert unanswered_note(exits.assign(unanswered=0.0), methods) == ""
+    assert unanswered_note(exits.assign(unanswered=float("nan")), methods) == ""  # an older folder
+
+
+def test_forms_of_exits_are_told_where_there_are_several(results: Results, methods: dict[str, Shown]):
+    points = results.points.assign(head="linear")
+    assert heads_note(points, methods) == ""
+    points.loc[points["method"] == "pabee", "head"] = "shared pooler"
+    points.loc[points["method"] == "finetune", "head"] = "own pooler"  # static: it has no exits
+    text = heads_note(points, methods)
+    assert "shared pooler: PABEE" in text and "own pooler" not in text and "linear: " in text

@@ -61,8 +61,12 @@ class Rendered:
     figures: list[FigureFile]
 
 
-def render_sections(results: Results, held: pd.DataFrame, methods: Mapping[str, Shown]) -> list[Rendered]:
+def render_sections(
+    results: Results, held: pd.DataFrame, methods: Mapping[str, Shown], every: Results | None = None
+) -> list[Rendered]:
     """The sections that the provenance asks for, in its order; takes results without the rows of `held`.
+
+    `results` are under one metric a task, `every` under all of them.
 
     Raises DataError when the provenance holds something that is no section.
     """
@@ -73,7 +77,7 @@ def render_sections(results: Results, held: pd.DataFrame, methods: Mapping[str, 
         reason = " ".join(str(error).split())
         way_out = f"`eebench sweep --suite {results.folder.name}` writes it"
         raise DataError(f"{results.folder / 'provenance.json'}: sections: {reason}; {way_out}") from error
-    found = list(grounds(results, held, methods))
+    found = list(grounds(results, held, methods, every))
     return [_render(number, section, found) for number, section in enumerate(sections, start=1)]
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from eebench.reference.keys import COSTEFF_MAIN, Key
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table, times
 from eebench.report.sections.ground import Block, Ground, Spread
-from eebench.report.sections.printed import Row, column, main_results, note
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
 from eebench.report.tables import parameters_of, size_of
 from eebench.sections import CompressionSection
 
-PAPER = "COST-EFF"
 MEANING = (
     "Parameter reduction: parameters of the full model (embeddings included) divided by the method's. FLOPs reduction: "
     "the speed-up in FLOPs at the point shown, a static method's only one, else the operating point or the one nearest "
@@ -26,17 +26,22 @@ Points = dict[str, list["pd.Series[Any] | None"]]
 def compression(section: CompressionSection, ground: Ground) -> Iterator[Block]:
     """A row per method: its reductions and its score on each task, beside the printed ones."""
     tasks = ground.tasks(section)
-    points = {label: [ground.nearest(label, task, section.speedups.get(label)) for task in tasks]
+    asked = {task: [beside(Key(COSTEFF_MAIN, label, ground.backbone, task)) for label in section.methods]
+             for task in tasks}  # fmt: skip
+    read = {task: in_their_metric(ground, task, rows) for task, rows in asked.items()}
+    points = {label: [read[task][0].nearest(label, task, section.speedups.get(label)) for task in tasks]
               for label in section.methods}  # fmt: skip
     points = {label: row for label, row in points.items() if any(point is not None for point in row)}
     if not points:
         return
-    theirs = {label: [_printed(ground, task, label) for task in tasks] for label in points}
+    theirs = {label: [read[task][1][place] for task in tasks]
+              for place, label in enumerate(section.methods) if label in points}  # fmt: skip
     found = [row for rows in theirs.values() for row in rows]
     headers, body = _reductions(ground, tasks, points, theirs)
     for index, task in enumerate(tasks):
-        header, more = column(task, [rows[index] for rows in theirs.values()])
-        headers += [escape(task), *header]
+        words = read[task][2]
+        header, more = column(words, [rows[index] for rows in theirs.values()])
+        headers += [escape(words), *header]
         body = [
             [*line, _score(row[index]), *printed]
             for line, row, printed in zip(body, points.values(), more, strict=True)
@@ -77,12 +82,6 @@ def _fewer(ground: Ground, label: str, tasks: list[str]) -> float:
         if len(ours) and len(whole):
             ratios.append(float(whole.mean()) / float(ours.mean()))
     return Spread.of(ratios).mean
-
-
-def _printed(ground: Ground, task: str, label: str) -> Row | None:
-    """The paper's row of a label on a task."""
-    rows = main_results(PAPER, task, label, ground.backbone, ground.metric_name(task))
-    return rows.iloc[0] if len(rows) else None
 
 
 def _score(point: pd.Series[Any] | None) -> str:

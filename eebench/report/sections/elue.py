@@ -1,4 +1,10 @@
-"""The ELUE score: how far a method's points lie above the reference's own curve at the same FLOPs."""
+"""The ELUE score: how far a method's points lie above the reference's own curve at the same FLOPs.
+
+On one task it is mean_k [p_k - p_EB(f_k)] over the points (FLOPs f_k, score p_k) of a method, where p_EB is
+ElasticBERT's score at those FLOPs; over tasks it is the plain mean. This is what ELUE's leaderboard ranks by
+(Liu et al. 2022, "Towards Efficient NLP: A Standard Evaluation and A Strong Baseline"). CsdBERT uses the benchmark and
+prints no ELUE score.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +20,11 @@ from eebench.report.sections.ground import Block, Ground, Spread
 from eebench.sections import ElueSection
 
 MEANING = (
-    "ELUE score: the mean over a method's points (every setting of its default rule) of its score minus {reference}'s "
-    "at the same FLOPs, in points of percent. {reference}'s score between two of its own settings lies on the straight "
-    "line between them; points cheaper than its cheapest setting or dearer than its dearest have nothing to be "
-    "compared with and are left out (in brackets: points compared of points there are). The average is over all tasks "
-    "shown, for methods with a score on each."
+    "ELUE score (what ELUE's leaderboard ranks by; Liu et al. 2022): the mean over a method's points (every setting of "
+    "its default rule) of its score minus {reference}'s at the same FLOPs, in points of percent. {reference}'s score "
+    "between two of its own settings lies on the straight line between them; points cheaper than its cheapest setting "
+    "or dearer than its dearest have nothing to be compared with and are left out (in brackets: points compared of "
+    "points there are). The average is over all tasks shown, for methods with a score on each."
 )
 
 

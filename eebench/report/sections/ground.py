@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -60,7 +60,8 @@ class Ground:
 
     The rows are those of `distinguish`: their label is in the column ``base``. `held` are the points that choose
     settings, empty when those shown do; `histograms`, `checks` and `simple` are the files of those names; `about` is
-    what the provenance says of each label.
+    what the provenance says of each label. Scores are of the headline metric of their task; `every` has points, exits
+    and simple inputs of all metrics.
     """
 
     backbone: str
@@ -73,6 +74,7 @@ class Ground:
     simple: pd.DataFrame
     methods: Mapping[str, Shown]
     about: Mapping[str, Any]
+    every: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def title(self, label: str) -> str:
         """How the page calls a label."""
@@ -119,6 +121,22 @@ class Ground:
         rows = self.exits[self.exits["task"] == task]
         return str(rows["metric"].iloc[0]) if len(rows) else ""
 
+    def in_metric(self, task: str, metric: str) -> Ground:
+        """The same with a task's scores in another of its metrics; itself where the results do not have that one.
+
+        Settings are chosen by their speed-up, so the same ones are.
+        """
+        if metric == self.metric_name(task):
+            return self
+        tables = {}
+        for name, rows in self.every.items():
+            ours = getattr(self, name)
+            there = rows[(rows["task"] == task) & (rows["metric"] == metric)]
+            if len(there) < (ours["task"] == task).sum():
+                return self
+            tables[name] = pd.concat([ours[ours["task"] != task], there])
+        return replace(self, **tables) if tables else self
+
     def metric(self, task: str) -> str:
         """The metric of a task on the split shown, as figures name it."""
         rows = self.exits[self.exits["task"] == task]
@@ -132,6 +150,11 @@ class Ground:
     def exit_rows(self, label: str, task: str) -> pd.DataFrame:
         """The scores of a label's exits on a task, shallow first."""
         return of(self.exits, label, task).sort_values("exit")
+
+    def head(self, label: str, task: str) -> str:
+        """The form of a label's exits on a task; empty without a result."""
+        rows = of(self.exits, label, task)
+        return str(rows["head"].iloc[0]) if len(rows) else ""
 
     def exit_score(self, label: str, task: str, layer: int) -> Spread:
         """The score of the exit after `layer`."""
@@ -261,23 +284,41 @@ def of(rows: pd.DataFrame, label: str, task: str) -> pd.DataFrame:
     return rows[(rows["base"] == label) & (rows["task"] == task)]
 
 
-def grounds(results: Results, held: pd.DataFrame, methods: Mapping[str, Shown]) -> Iterator[Ground]:
-    """One ground per backbone, on its first split and convention; takes the result of `distinguish`."""
+def grounds(
+    results: Results, held: pd.DataFrame, methods: Mapping[str, Shown], every: Results | None = None
+) -> Iterator[Ground]:
+    """One ground per backbone, on its first split and convention; takes results of `distinguish`.
+
+    `every` are the results under all metrics, `results` under one a task.
+    """
     about = mapping(results.provenance.get("methods"))
-    histograms, checks, simple = (
-        table.assign(base=table["method"]) for table in (results.histograms, results.checks, results.simple)
+    histograms, checks = (
+        table.assign(base=table["method"]) for table in (results.histograms, results.checks)
     )
     for backbone in dict.fromkeys(map(str, results.runs["backbone"])):
-        points, exits, judges, runs, counted, checked, shorter = (
-            table[table["backbone"] == backbone]
-            for table in (results.points, results.exits, held, results.runs, histograms, checks, simple)
+        scores, every_score = (_scores(part, backbone) for part in (results, every or results))
+        judges, runs, counted, checked = (
+            table[table["backbone"] == backbone] for table in (held, results.runs, histograms, checks)
         )
-        points = first(points, "split", "convention")
+        points = scores["points"]
         if len(points):
-            split = points["split"].iloc[0]
-            exits, checked, shorter = (table[table["split"] == split] for table in (exits, checked, shorter))
+            checked = checked[checked["split"] == points["split"].iloc[0]]
             judges = judges[judges["convention"] == points["convention"].iloc[0]]
-        yield Ground(backbone, points, judges, exits, runs, counted, checked, shorter, methods, about)
+        yield Ground(backbone, points, judges, scores["exits"], runs, counted, checked, scores["simple"], methods,
+                     about, every_score)  # fmt: skip
+
+
+def _scores(results: Results, backbone: str) -> dict[str, pd.DataFrame]:
+    """Points, exits and simple inputs of a backbone, on the first split and convention of its points."""
+    simple = results.simple.assign(base=results.simple["method"])
+    points, exits, simple = (
+        table[table["backbone"] == backbone] for table in (results.points, results.exits, simple)
+    )
+    points = first(points, "split", "convention")
+    if len(points):
+        split = points["split"].iloc[0]
+        exits, simple = (table[table["split"] == split] for table in (exits, simple))
+    return {"points": points, "exits": exits, "simple": simple}
 
 
 def first(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:

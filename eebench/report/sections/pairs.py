@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from eebench.reference.keys import GAML_PAIRS, Key, keys_of
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table
 from eebench.report.sections.ground import Block, Ground
-from eebench.report.sections.printed import Row, column, items, note, printed
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
 from eebench.sections import PairEntry, PairsSection, layers_of
 
 SETTINGS = {
@@ -24,7 +25,8 @@ def pairs(section: PairsSection, ground: Ground) -> Iterator[Block]:
     tasks = [task for task in ground.tasks(section) if _any(section, ground, task)]
     if not tasks:
         return
-    published = [item.removeprefix("pair=").split(";")[0] for item in items("pair=")]
+    items = [key.item for key in keys_of(GAML_PAIRS) if key.item.startswith("pair=")]
+    published = [item.removeprefix("pair=").split(";")[0] for item in items]
     names = list(dict.fromkeys([*section.pairs, *published]))
     places = [(name, *place) for name in names for place in _places(name)]
     headers = ["pair", "exit", "setting"]
@@ -34,11 +36,12 @@ def pairs(section: PairsSection, ground: Ground) -> Iterator[Block]:
     ]
     found: list[Row | None] = []
     for task in tasks:
-        ours = [_ours(section, ground, task, (name, layer, setting)) for name, layer, _, setting in places]
-        theirs = [_theirs(task, name, layer, setting) for name, layer, _, setting in places]
+        theirs = [_theirs(ground, task, (name, layer, setting)) for name, layer, _, setting in places]
+        same, theirs, words = in_their_metric(ground, task, theirs)
+        ours = [_ours(section, same, task, (name, layer, setting)) for name, layer, _, setting in places]
         found += theirs
-        header, cells = column(task, theirs)
-        headers += [f"{escape(task)}: ours", *header]
+        header, cells = column(words, theirs)
+        headers += [f"{escape(words)}: ours", *header]
         body = [[*line, mine, *more] for line, mine, more in zip(body, ours, cells, strict=True)]
     # A pair of the paper on tasks that the paper does not have is a row of dashes.
     yield table(headers, [line for line in body if set(line[3:]) != {MISSING}], "lll")
@@ -78,6 +81,8 @@ def _label(entry: PairEntry, layers: tuple[int, int] | None, layer: int, setting
     return str(getattr(entry, setting))
 
 
-def _theirs(task: str, pair: str, layer: int, setting: str) -> Row | None:
+def _theirs(ground: Ground, task: str, place: tuple[str, int, str]) -> Row | None:
     """The printed score of one row on one task."""
-    return printed(task, f"pilot-{setting.replace('_', '-')}", f"pair={pair};exit={layer}")
+    pair, layer, setting = place
+    method, item = f"pilot-{setting.replace('_', '-')}", f"pair={pair};exit={layer}"
+    return beside(Key(GAML_PAIRS, method, ground.backbone, task, item))

@@ -1,65 +1,55 @@
-"""What the papers printed for ablations, pilots and other items that are no main result."""
+"""What the papers printed, beside ours: which row of a table, in which metric, and how it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 
 import pandas as pd
 
-from eebench.reference import published, reference_names, reference_table
+from eebench.reference.keys import TWINS, Key, keys_beside, printed_row
 from eebench.report.markdown import MISSING, escape
+from eebench.report.sections.ground import Ground
+from eebench.tasks.metrics import metric_title
 
 Row = pd.Series
 CELLS = ("score", "flops", "cost", "reductions")
 """The cells of a row that a doubt can name."""
 
-BASE = "bert-base-uncased"
+UNNAMED = "unspecified"
 OTHER_METRIC = "†"
 OTHER_METRIC_MEANS = (
     f"{OTHER_METRIC} marks a printed score of another metric than ours; the two do not compare."
 )
 
 
-def printed(task: str, method: str, item: str) -> Row | None:
-    """The row that a paper printed for an item (``alpha=0.3``) of a method on a task; None if there is none."""
-    rows = _items()
-    rows = rows[(rows["task"] == task) & (rows["method"] == method) & (rows["item"] == item)]
-    return rows.iloc[0] if len(rows) else None
-
-
-def main_results(paper: str, task: str, label: str, backbone: str, metric: str = "") -> pd.DataFrame:
-    """The main results that a paper printed for a method on a task, one row per setting; none for a variant.
-
-    Of several backbones those of `backbone`, else those of BERT-base; a method that has one only is shown with it.
-    The column ``other`` says whether a row is of another metric than `metric`, ours.
-    """
-    rows = published(task, label)
-    rows = rows[(rows["paper"] == paper) & (rows["split"] != "test")]
-    if rows["backbone"].nunique() > 1:
-        rows = of_backbone(rows, backbone)
-    return rows.assign(other=[is_other_metric(row, metric) for _, row in rows.iterrows()])
-
-
-def of_backbone(rows: pd.DataFrame, backbone: str) -> pd.DataFrame:
-    """The rows of a backbone where there are any, else those of BERT-base.
-
-    Names are compared after their last slash, so `fnlp/elasticbert-base` and a folder of that name are the same.
-    """
-    names = rows["backbone"].astype(str).str.rpartition("/")[2]
-    own = rows[names == backbone.rpartition("/")[2]]
-    return own if len(own) else rows[rows["backbone"] == BASE]
+def beside(key: Key) -> Row | None:
+    """The printed row that stands beside a run of ours, whose label and backbone the key has; None if there is none."""
+    rows = (printed_row(there) for there in keys_beside(key))
+    return next((row for row in rows if row is not None), None)
 
 
 def is_other_metric(row: Row, ours: str) -> bool:
     """Whether a row is known to be of another metric than ours, which is empty if it is not known."""
-    return bool(ours) and row["metric"] not in (ours, "unspecified")
+    return bool(ours) and row["metric"] not in (ours, UNNAMED)
 
 
-def items(start: str) -> list[str]:
-    """The items whose name begins like this, each once, in the order in which they are printed."""
-    names = _items()["item"]
-    return list(dict.fromkeys(names[names.str.startswith(start)]))
+def in_their_metric(
+    ground: Ground, task: str, rows: list[Row | None]
+) -> tuple[Ground, list[Row | None], str]:
+    """The results to set beside printed rows of a task: those of the printed metric where we have it.
+
+    Also the rows, whose ``other`` says that ours are of another metric after all, and the name of the task and, where
+    it is not the one of the rest of the page, the metric.
+    """
+    theirs = {str(row["metric"]) for row in rows if row is not None} - {UNNAMED}
+    same = ground.in_metric(task, theirs.pop()) if len(theirs) == 1 else ground
+    ours = same.metric_name(task)
+    marked = [None if row is None else row.copy() for row in rows]
+    for row in marked:
+        if row is not None:
+            row["other"] = is_other_metric(row, ours)
+    words = task if ours == ground.metric_name(task) else f"{task} ({metric_title(ours)})"
+    return same, marked, words
 
 
 def paper_of(rows: Iterable[Row | None]) -> str:
@@ -70,14 +60,26 @@ def paper_of(rows: Iterable[Row | None]) -> str:
 def note(rows: Iterable[Row | None]) -> Iterator[str]:
     """Where printed numbers come from; nothing when there are none."""
     there = [row for row in rows if row is not None]
-    papers = dict.fromkeys(str(row["paper"]) for row in there)
-    if papers:
+    tables = dict.fromkeys(f"{row['paper']} (Table {row['table']})" for row in there)
+    backbones = dict.fromkeys(str(row["backbone"]) for row in there)
+    if tables:
         yield (
-            f"Printed: by {', '.join(map(escape, papers))}, for BERT-base under its own protocol; compare differences "
-            "within a column, not columns. * marks a printed cell that is hard to read or does not add up."
+            f"Printed: by {', '.join(map(escape, tables))}, for {', '.join(map(escape, backbones))} under its own "
+            "protocol; compare differences within a column, not columns. * marks a printed cell that is hard to read "
+            "or does not add up."
         )
+    yield from twins(there)
     if any(row.get("other", False) for row in there):
         yield OTHER_METRIC_MEANS
+
+
+def twins(rows: Iterable[Row]) -> Iterator[str]:
+    """Which rows stand beside ours under a name of their own."""
+    found = [(str(row["paper"]), row["method"], row["backbone"], str(row["printed"])) for row in rows]
+    for (paper, label), twin in TWINS.items():
+        names = dict.fromkeys(name for *place, name in found if place == [paper, twin.method, twin.backbone])
+        for name in names:
+            yield f"Beside {escape(label)} stands the row that {paper} prints as {escape(name)}: {twin.why}."
 
 
 def column(
@@ -98,10 +100,3 @@ def cell(row: Row | None, places: int = 1, key: str = "score") -> str:
     mark = "*" if named and (here or not any(name in named for name in CELLS)) else ""
     mark += OTHER_METRIC if key == "score" and row.get("other", False) else ""
     return f"{float(row[key]):,.{places}f}{mark}"
-
-
-@cache
-def _items() -> pd.DataFrame:
-    """The rows of all tables that are no main result and not of a test set."""
-    rows = pd.concat([reference_table(name) for name in reference_names()], ignore_index=True)
-    return pd.DataFrame(rows[(rows["item"] != "") & (rows["split"] != "test")])

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from eebench.reference.keys import ABLATIONS, Key
 from eebench.report.figures import Caption
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table, times
 from eebench.report.sections.drawing import curves_svg
 from eebench.report.sections.ground import Block, Drawing, Ground, Spread, in_words
-from eebench.report.sections.printed import Row, column, note, printed
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
 from eebench.sections import SensitivitySection
 
 Places = Mapping[tuple[Any, str], str]
@@ -75,20 +76,34 @@ def _table(
     for name in names:
         labels = [places.get((value, name)) for value in values]
         method = next(ground.method(label) for label in labels if label is not None)
-        rows = [printed(task, method, f"{section.option}={in_words(value)}") for value in values]
+        same, rows, words = _printed(section, ground, task, (method, values))
         header, cells = column(name, rows)
         found += rows
-        headers += [escape(name), "speed-up", "mean over exits", *header]
+        headers += [escape(name + words.removeprefix(task)), "speed-up", "mean over exits", *header]
         body = [
-            [*line, *(_cells(ground, task, label) if label is not None else [MISSING] * 3), *more]
+            [*line, *(_cells((ground, same), task, label) if label is not None else [MISSING] * 3), *more]
             for line, label, more in zip(body, labels, cells, strict=True)
         ]
     return table(headers, body, "l"), found
 
 
-def _cells(ground: Ground, task: str, label: str) -> list[str]:
-    """Score and speed-up at the operating point, and the mean over exits."""
-    point = ground.operating(label, task)
+def _printed(
+    section: SensitivitySection, ground: Ground, task: str, column: tuple[str, list[Any]]
+) -> tuple[Ground, list[Row | None], str]:
+    """The printed rows of a method by value, and the results in their metric."""
+    method, values = column
+    rows = []
+    for value in values:
+        item = f"{section.option}={in_words(value)}"
+        keys = (Key(table, method, ground.backbone, task, item) for table in ABLATIONS)
+        rows.append(next((row for row in map(beside, keys) if row is not None), None))
+    return in_their_metric(ground, task, rows)
+
+
+def _cells(read: tuple[Ground, Ground], task: str, label: str) -> list[str]:
+    """Score and speed-up at the operating point, which the second is for, and the mean over exits."""
+    ground, same = read
+    point = same.operating(label, task)
     score, mean = Spread.read(point), ground.mean_over_exits(label, task)
     speedup = MISSING if point is None else times(point["speedup_flops"])
     return [

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from eebench.reference.keys import COSTEFF_MAIN, Key
 from eebench.report.markdown import MISSING, escape, percent_with_spread, signed, table, times
 from eebench.report.sections.ground import Block, Ground, of
-from eebench.report.sections.printed import Row, column, note, printed
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
 from eebench.sections import SimpleSection
 
 ITEM = "simple inputs"
@@ -23,8 +24,9 @@ Pair = tuple["pd.Series[Any] | None", "pd.Series[Any] | None"]
 
 def simple(section: SimpleSection, ground: Ground) -> Iterator[Block]:
     """A row per method: its point on all inputs and on simple ones."""
-    found = {(label, task): _pair(section, ground, label, task)
-             for label in section.methods for task in ground.tasks(section)}  # fmt: skip
+    read = {task: _beside(section, ground, task) for task in ground.tasks(section)}
+    found = {(label, task): _pair(section, read[task][0], label, task)
+             for label in section.methods for task in read}  # fmt: skip
     labels = [
         label
         for label in section.methods
@@ -40,10 +42,11 @@ def simple(section: SimpleSection, ground: Ground) -> Iterator[Block]:
         [escape(ground.title(label)), *_reductions(line)] for label, line in zip(labels, pairs, strict=True)
     ]
     for index, task in enumerate(tasks):
-        theirs = [printed(task, label, ITEM) for label in labels]
+        _, printed, words = read[task]
+        theirs = [printed[section.methods.index(label)] for label in labels]
         rows += theirs
-        header, more = column(f"{task} simple", theirs)
-        headers += [f"{escape(task)} all", f"{escape(task)} simple", "difference", *header]
+        header, more = column(f"{words} simple", theirs)
+        headers += [f"{escape(words)} all", f"{escape(words)} simple", "difference", *header]
         body = [
             [*line, *_scores(pair[index]), *theirs_too]
             for line, pair, theirs_too in zip(body, pairs, more, strict=True)
@@ -51,6 +54,12 @@ def simple(section: SimpleSection, ground: Ground) -> Iterator[Block]:
     yield table(headers, body)
     yield MEANING
     yield from note(rows)
+
+
+def _beside(section: SimpleSection, ground: Ground, task: str) -> tuple[Ground, list[Row | None], str]:
+    """The results of a task and the printed rows, in one metric."""
+    keys = (Key(COSTEFF_MAIN, label, ground.backbone, task, ITEM) for label in section.methods)
+    return in_their_metric(ground, task, [beside(key) for key in keys])
 
 
 def _pair(section: SimpleSection, ground: Ground, label: str, task: str) -> Pair:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from eebench.reference.keys import SMARTBERT_SKIPPING, Key
 from eebench.report.markdown import MISSING, escape, percent, table
 from eebench.report.sections.ground import Block, Ground
-from eebench.report.sections.printed import Row, column, note, printed
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
 from eebench.report.sections.thresholds import KEYS, cells
 from eebench.report.selection import STATIC_RULE
 from eebench.sections import SkippingSection
@@ -27,14 +28,17 @@ def skipping(section: SkippingSection, ground: Ground) -> Iterator[Block]:
     found: list[Row | None] = []
     for task in ground.tasks(section):
         full = ground.full(task)
-        points = {label: never_exits(ground, label, task) for label in section.methods}
-        points = {label: point for label, point in points.items() if point is not None}
-        if not points:
+        labels = list(dict.fromkeys([*([full] if full is not None else []), *section.methods]))
+        same, rows, words = in_their_metric(
+            ground, task, [_printed(ground, task, label, full) for label in labels]
+        )
+        points = {label: same.operating(label, task) if label == full else never_exits(same, label, task)
+                  for label in labels}  # fmt: skip
+        points = {label: point for label, point in points.items() if label == full or point is not None}
+        if not points.keys() - {full}:
             continue
-        if full is not None:
-            points = {full: ground.operating(full, task), **{k: v for k, v in points.items() if k != full}}
-        theirs = [printed(task, label, FULL_ITEM if label == full else SKIP_ITEM) for label in points]
-        yield _table(ground, task, points, theirs)
+        theirs = [row for label, row in zip(labels, rows, strict=True) if label in points]
+        yield _table(ground, words, points, theirs)
         found += theirs
     if found:
         yield MEANING
@@ -42,10 +46,10 @@ def skipping(section: SkippingSection, ground: Ground) -> Iterator[Block]:
 
 
 def _table(
-    ground: Ground, task: str, points: dict[str, pd.Series[Any] | None], theirs: list[Row | None]
+    ground: Ground, words: str, points: dict[str, pd.Series[Any] | None], theirs: list[Row | None]
 ) -> str:
-    """One row per method."""
-    headers = [f"{escape(task)}: method", "setting"]
+    """One row per method; `words` name the task and, where it is another one, the metric."""
+    headers = [f"{escape(words)}: method", "setting"]
     body = [
         [escape(ground.title(label)), MISSING if point is None else escape(point["setting"])]
         for label, point in points.items()
@@ -60,6 +64,12 @@ def _table(
     ]
     body = [[*line, share] for line, share in zip(body, layers, strict=True)]
     return table([*headers, "layers run (%)"], body, "ll")
+
+
+def _printed(ground: Ground, task: str, label: str, full: str | None) -> Row | None:
+    """The printed row of the full model, or of a gated method whose exits are switched off."""
+    item, setting = (FULL_ITEM, "") if label == full else (SKIP_ITEM, "S=0")
+    return beside(Key(SMARTBERT_SKIPPING, label, ground.backbone, task, item, setting))
 
 
 def never_exits(ground: Ground, label: str, task: str) -> pd.Series[Any] | None:

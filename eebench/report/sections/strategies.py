@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from eebench.reference.keys import GAML_RULES, Key
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table, times
 from eebench.report.sections.ground import Block, Ground
-from eebench.report.sections.printed import Row, column, note, paper_of, printed
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note, paper_of
 from eebench.report.selection import STATIC_RULE, TARGET, WINDOW
 from eebench.sections import StrategiesSection
 
@@ -23,12 +24,15 @@ def strategies(section: StrategiesSection, ground: Ground) -> Iterator[Block]:
     swept = [rule for label in section.methods for task in tasks for rule in ground.rules(label, task)]
     rules = section.rules or [rule for rule in dict.fromkeys(swept) if rule != STATIC_RULE]
     places = [(rule, label) for rule in rules for label in section.methods]
-    points = {place: [ground.operating(place[1], task, place[0]) for task in tasks] for place in places}
+    read = [_beside(ground, task, places) for task in tasks]
+    points = {place: [same.operating(place[1], task, place[0])
+                      for task, (same, _, _) in zip(tasks, read, strict=True)] for place in places}  # fmt: skip
+    # What a paper printed is of its method; a label of another name is a variant that it did not print.
+    theirs = {place: [rows[index] for _, rows, _ in read] for index, place in enumerate(places)}
     places = [place for place in places if any(point is not None for point in points[place])]
     if not places:
         return
-    # What a paper printed is of its method; a label of another name is a variant that it did not print.
-    theirs = {place: [printed(task, place[1], f"rule={place[0]}") for task in tasks] for place in places}
+    theirs = {place: theirs[place] for place in places}
     paper = paper_of(row for rows in theirs.values() for row in rows)
     headers = ["rule", "method", "speed-up", *(["speed-up: printed"] if paper else [])]
     body = [
@@ -36,9 +40,9 @@ def strategies(section: StrategiesSection, ground: Ground) -> Iterator[Block]:
          *([_their_speedup(theirs[rule, label])] if paper else [])]
         for rule, label in places
     ]  # fmt: skip
-    for index, task in enumerate(tasks):
-        header, cells = column(task, [theirs[place][index] for place in places])
-        headers += [f"{escape(task)}: ours", *header]
+    for index, (_, _, words) in enumerate(read):
+        header, cells = column(words, [theirs[place][index] for place in places])
+        headers += [f"{escape(words)}: ours", *header]
         body = [
             [*line, _score(points[place][index]), *more]
             for line, place, more in zip(body, places, cells, strict=True)
@@ -47,6 +51,12 @@ def strategies(section: StrategiesSection, ground: Ground) -> Iterator[Block]:
     if any(OFF_TARGET in line[2] for line in body):
         yield _off_target()
     yield from note(row for rows in theirs.values() for row in rows)
+
+
+def _beside(ground: Ground, task: str, places: list[tuple[str, str]]) -> tuple[Ground, list[Row | None], str]:
+    """The results of a task and the printed rows of each rule and label, in one metric."""
+    keys = (Key(GAML_RULES, label, ground.backbone, task, f"rule={rule}") for rule, label in places)
+    return in_their_metric(ground, task, [beside(key) for key in keys])
 
 
 def _score(point: Point | None) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from eebench.reference.keys import SMARTBERT_MAIN, Key
 from eebench.report.markdown import MISSING, escape, mega, percent, percent_with_spread, table
-from eebench.report.sections.ground import Block, Ground, is_at
-from eebench.report.sections.printed import Row, column, main_results, note
+from eebench.report.sections.ground import Block, Ground
+from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
 from eebench.sections import ThresholdsSection
 
-PAPER = "SmartBERT"
 MEANING = (
     "Cost: FLOPs per sample in percent of the full backbone's with its ordinary classifier; exits and gates can make "
     "it more than 100. Methods with one exit have one row and no setting."
@@ -27,8 +27,11 @@ Place = tuple[str, float | None]
 def thresholds(section: ThresholdsSection, ground: Ground) -> Iterator[Block]:
     """A row per method and setting, and per task score, FLOPs and cost beside the printed ones."""
     tasks = ground.tasks(section)
-    points = {place: [_point(section, ground, task, place) for task in tasks]
-              for place in _places(section, ground, tasks)}  # fmt: skip
+    places = list(_places(section, ground, tasks))
+    read = [in_their_metric(ground, task, [_printed(section, ground, task, place) for place in places])
+            for task in tasks]  # fmt: skip
+    points = {place: [_point(section, same, task, place) for task, (same, _, _) in zip(tasks, read, strict=True)]
+              for place in places}  # fmt: skip
     points = {place: row for place, row in points.items() if any(point is not None for point in row)}
     if not points:
         return
@@ -36,13 +39,13 @@ def thresholds(section: ThresholdsSection, ground: Ground) -> Iterator[Block]:
     body = [[escape(ground.title(label)), MISSING if setting is None else f"{setting:g}"]
             for label, setting in points]  # fmt: skip
     found: list[Row | None] = []
-    for index, task in enumerate(tasks):
-        theirs = [_printed(section, ground, task, place) for place in points]
+    for index, (_, rows, words) in enumerate(read):
+        theirs = [row for place, row in zip(places, rows, strict=True) if place in points]
         found += theirs
         columns = zip(*(cells(row[index]) for row in points.values()), strict=True)
-        for (title, key, places), ours in zip(KEYS, columns, strict=True):
-            header, more = column(f"{task} {title}", theirs, places, key)
-            headers += [f"{escape(task)} {title}", *header]
+        for (title, key, decimals), ours in zip(KEYS, columns, strict=True):
+            header, more = column(f"{words} {title}", theirs, decimals, key)
+            headers += [f"{escape(words)} {title}", *header]
             body = [[*line, mine, *printed] for line, mine, printed in zip(body, ours, more, strict=True)]
     yield table(headers, body, "lr")
     yield MEANING
@@ -77,10 +80,8 @@ def _point(section: ThresholdsSection, ground: Ground, task: str, place: Place) 
 
 def _printed(section: ThresholdsSection, ground: Ground, task: str, place: Place) -> Row | None:
     """The printed row beside a row of ours; the paper's settings are of the entropy."""
-    label, setting = place
-    rows = main_results(PAPER, task, label, ground.backbone, ground.metric_name(task))
-    if setting is None:
-        rows = rows[rows["setting"] == ""]
-    else:
-        rows = rows[[section.rule == "entropy" and is_at(text, setting) for text in rows["setting"]]]
-    return rows.iloc[0] if len(rows) else None
+    label, threshold = place
+    if threshold is not None and section.rule != "entropy":
+        return None
+    setting = "" if threshold is None else f"S={threshold:g}"
+    return beside(Key(SMARTBERT_MAIN, label, ground.backbone, task, setting=setting))

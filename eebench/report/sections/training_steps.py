@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from eebench.reference.keys import GAML_STEPS, Key
 from eebench.report.markdown import MISSING, escape, integer, table
 from eebench.report.sections.ground import Block, Ground, Spread
-from eebench.report.sections.printed import Row, column, note, printed
+from eebench.report.sections.printed import Row, beside, column, note
 from eebench.sections import TrainingStepsSection
 
 ITEM = "steps until early stopping"
@@ -32,7 +33,9 @@ def training_steps(section: TrainingStepsSection, ground: Ground) -> Iterator[Bl
     body = [[escape(ground.title(label)), _patience(ground, label, tasks)] for label in section.methods]
     found: list[Row | None] = []
     for task in tasks:
-        rows = [printed(task, ground.method(label), ITEM) for label in section.methods]
+        keys = (Key(GAML_STEPS, label, ground.backbone, task, ITEM, quantity="training_steps")
+                for label in section.methods)  # fmt: skip
+        rows = [beside(key) for key in keys]
         header, cells = column(task, rows, places=0)
         found += rows
         headers += [f"{escape(task)}: ours", *header]

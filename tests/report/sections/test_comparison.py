@@ -39,7 +39,8 @@ def test_without_results(ground, section):
 
 
 def test_what_a_paper_printed_for_the_one_option_that_differs(ground, section):
-    tables = {name: getattr(ground, name).assign(task="rte") for name in ("points", "exits", "runs", "held")}
+    tables = {name: getattr(ground, name).assign(task="rte").replace({"matthews": "accuracy"})
+              for name in ("points", "exits", "runs", "held")}  # fmt: skip
     options = {"csdbert": {"alpha": 0.01, "beta": 1.0}, "pabee": {"alpha": 0.0, "beta": 1.0},
                "gaml": {"alpha": 0.0, "beta": 0.0}}  # fmt: skip
     about = {label: {"method": "csdbert", "title": label, "options": one} for label, one in options.items()}
@@ -50,3 +51,35 @@ def test_what_a_paper_printed_for_the_one_option_that_differs(ground, section):
     # CsdBERT, Table 5: the whole method, without contrast (alpha = 0); nothing is printed without both.
     assert [row[-1] for row in rows(text)] == ["73.3", "70.4", "-"]
     assert printed.startswith("Printed: by CsdBERT")
+
+
+def test_a_control_has_no_row_of_a_table_that_does_not_change_it(ground, section):
+    # COST-EFF's Table 5 and SmartBERT's Table 3 repeat BERT's row; they compare nothing with it.
+    tables = {name: getattr(ground, name).assign(task="mrpc") for name in ("points", "exits", "runs")}
+    other = type(ground)(**{**vars(ground), **tables})
+    text, *_ = comparison(section(kind="comparison", control="finetune", methods=["pabee"]), other)
+    assert "printed" not in text
+
+
+def test_the_point_nearest_to_the_speed_that_the_section_names(ground, section):
+    # PABEE was swept at 3.0x and 1.9x, GAML-BERT under its own rule at 2.0x alone.
+    asked = section(kind="comparison", control="pabee", methods=["gaml"], speedup=19.0)
+    text, *_ = comparison(asked, ground)
+    assert "nearest to 19x" in text.splitlines()[0] and "twice" not in text
+    assert [row[4:6] for row in rows(text)] == [["25.0 ± 1.0", "3.00x"], ["38.0 ± 1.0", "2.00x"]]
+
+
+@pytest.mark.parametrize("speedup", [0.0, -2.0, math.inf, math.nan])
+def test_a_speed_is_above_zero(section, speedup):
+    with pytest.raises(ValueError):
+        section(kind="comparison", control="pabee", methods=["gaml"], speedup=speedup)
+
+
+def test_exits_of_another_form_than_the_controls_are_named(ground, section):
+    exits = ground.exits.copy()
+    exits.loc[exits["base"] == "gaml", "head"] = "fastbert attention"
+    other = type(ground)(**{**vars(ground), "exits": exits})
+    _, told, *_ = comparison(
+        section(kind="comparison", control="pabee", methods=["gaml", "gaml-small"]), other
+    )
+    assert told.endswith("(own pooler), which a difference shows too: GAML-BERT (fastbert attention).")

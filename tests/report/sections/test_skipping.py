@@ -7,7 +7,8 @@ def rows(text):
 
 def renamed(ground, task):
     """The ground with its task under another name."""
-    tables = {name: getattr(ground, name).assign(task=task) for name in ("points", "exits", "runs")}
+    tables = {name: getattr(ground, name).assign(task=task).replace({"matthews": "accuracy"})
+              for name in ("points", "exits", "runs")}  # fmt: skip
     return type(ground)(**{**vars(ground), **tables})
 
 
