@@ -288,6 +288,14 @@ class CompressionSection(ReductionSection):
     kind: Literal["compression"]
 
 
+class AverageSection(MethodsSection):
+    """Score at the operating point on each task, and the plain mean over tasks (CsdBERT, Tables 3 and 4)."""
+
+    heading: ClassVar[str] = "Average over tasks"
+
+    kind: Literal["average"]
+
+
 class ElueSection(MethodsSection):
     """How far a curve lies above the reference's own at the same FLOPs: the ELUE score."""
 
@@ -317,6 +325,7 @@ KINDS: Mapping[str, type[Section]] = {
     "simple": SimpleSection,
     "compression": CompressionSection,
     "elue": ElueSection,
+    "average": AverageSection,
 }
 
 

@@ -23,6 +23,7 @@ EXAMPLES = [
     {"kind": "simple", "methods": ["a"], "speedups": {}},
     {"kind": "compression", "methods": ["a"], "speedups": {"a": 19.0}},
     {"kind": "elue", "methods": ["a"], "reference": "b"},
+    {"kind": "average", "methods": ["gaml"]},
 ]
 KNOWN = Known(tasks=["rte"], rules=["entropy"], options={"a": ["alpha", "head"], "b": ["alpha"]})
 

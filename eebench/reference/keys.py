@@ -41,6 +41,9 @@ COSTEFF_MAIN, SMARTBERT_MAIN, SMARTBERT_SKIPPING = (
 )
 CSDBERT_GLUE, CSDBERT_ELUE = Table("CsdBERT", 3, ""), Table("CsdBERT", 4, "")
 
+AVERAGES: Final = (CSDBERT_GLUE, CSDBERT_ELUE)
+"""Tables with a column of averages, whose task is "average" and whose quantity is "mean"."""
+
 MAIN: Final = (Table("GAML-BERT", 2), COSTEFF_MAIN, SMARTBERT_MAIN, CSDBERT_GLUE, CSDBERT_ELUE)
 """Where the main results on texts are, papers oldest first."""
 

@@ -46,6 +46,10 @@ LAYOUTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
          "methods": [*(f"first-{depth}" for depth in range(1, 12)), "finetune"]},
     ),
     "csdbert": (
+        {"kind": "average", "title": "Tables 3 and 4: score by task and their average",
+         "methods": ["finetune", "first-6", "theseus", "layerdrop", "distilbert", "pkd", "cascade-2-full", "gaml",
+                     "pabee", "deebert-joint", "deebert", "fastbert", "elasticbert", "elasticbert-patience",
+                     "csdbert"]},
         {"kind": "sensitivity", "title": "Fig. 3a: number of teachers", "option": "n_teachers",
          "methods": ["csdbert-n3", "csdbert-n4", "csdbert-n5", "csdbert", "csdbert-n7", "csdbert-n8"]},
         {"kind": "alignment", "title": "Fig. 3b: speed-up and score by R", "methods": ["csdbert"]},

@@ -13,6 +13,7 @@ from eebench.errors import DataError
 from eebench.report.files import FigureFile, free_path
 from eebench.report.markdown import escape
 from eebench.report.sections.alignment import alignment
+from eebench.report.sections.average import average
 from eebench.report.sections.comparison import comparison
 from eebench.report.sections.compression import compression
 from eebench.report.sections.elue import elue
@@ -49,6 +50,7 @@ RENDERERS: Mapping[str, Callable[[Any, Ground], Iterator[Block]]] = {
     "simple": simple,
     "compression": compression,
     "elue": elue,
+    "average": average,
 }
 
 

@@ -33,7 +33,7 @@ def training_steps(section: TrainingStepsSection, ground: Ground) -> Iterator[Bl
     body = [[escape(ground.title(label)), _patience(ground, label, tasks)] for label in section.methods]
     found: list[Row | None] = []
     for task in tasks:
-        keys = (Key(GAML_STEPS, label, ground.backbone, task, ITEM, quantity="training_steps")
+        keys = (Key(GAML_STEPS, ground.method(label), ground.backbone, task, ITEM, quantity="training_steps")
                 for label in section.methods)  # fmt: skip
         rows = [beside(key) for key in keys]
         header, cells = column(task, rows, places=0)

@@ -93,6 +93,7 @@ SECTIONS: list[dict[str, Any]] = [
     {"kind": "layers", "methods": ["pabee", "gaml"], "level": "finetune"},
     {"kind": "simple", "methods": ["finetune", "gaml", "pabee"]},
     {"kind": "compression", "methods": ["finetune", "gaml", "gaml-small"], "speedups": {"gaml": 2.0}},
+    {"kind": "average", "methods": ["finetune", "gaml", "lost"]},
     {"kind": "elue", "reference": "pabee", "methods": ["gaml", "gaml-small"]},
 ]  # fmt: skip
 
