@@ -3,7 +3,7 @@
     python benchmarks/plain.py --data-dir path/to/glue                          finetune on four tasks, three seeds
     python benchmarks/plain.py --data-dir path/to/glue --task stsb --method pabee --method joint --seeds 1
     python benchmarks/plain.py --data-dir path/to/glue --set head.pooler=own --label "finetune, own pooler"
-    python benchmarks/plain.py --toy --output /tmp/plain                        seconds: that it runs, no numbers
+    python benchmarks/plain.py --toy --output elsewhere                         seconds: that it runs, no numbers
 
 The plain loop is what a tutorial shows: `AutoModelForSequenceClassification`, `AutoTokenizer`, shuffled batches padded
 to their longest text, torch's AdamW, the library's linear schedule, raw labels. It shares the data and nothing else
