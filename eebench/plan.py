@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -210,21 +210,17 @@ class Planner:
 
     def second_dev(self, task: TaskSpec) -> Split:
         """The rows of a second dev set."""
-        if task.name not in self._data:
-            try:
-                self._data[task.name] = load_task(task, self.data_dir, ("dev",))
-            except DataError as error:
-                self._data[task.name] = error
-        found = self._data[task.name]
-        if isinstance(found, DataError):
-            raise found
-        return found.splits["dev"]
+        return self._loaded(task, ("dev",)).splits["dev"]
 
     def data(self, task: TaskSpec) -> TaskData:
         """The task's data, loaded once."""
+        return self._loaded(task, ("train", "dev"))
+
+    def _loaded(self, task: TaskSpec, splits: Sequence[str]) -> TaskData:
+        """A task's splits; data that cannot be had are asked for once, not for every cell."""
         if task.name not in self._data:
             try:
-                self._data[task.name] = load_task(task, self.data_dir)
+                self._data[task.name] = load_task(task, self.data_dir, splits)
             except DataError as error:
                 self._data[task.name] = error
         found = self._data[task.name]
