@@ -213,7 +213,7 @@ def test_a_pooler_that_a_frozen_exit_shares_is_refused_when_planning(toy_job, na
 
 @pytest.mark.parametrize("name", ["joint", "pabee", "cost-eff", "cost-eff-assistant"])
 def test_a_shared_pooler_is_fine_where_all_its_exits_train(toy_job, name) -> None:
-    toy_job(name, **asked(name, {"head": {"pooler": "shared"}}))
+    assert toy_job(name, **asked(name, {"head": {"pooler": "shared"}})).options.head.pooler == "shared"
 
 
 def test_shared_layers_are_one_part() -> None:
