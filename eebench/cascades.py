@@ -19,10 +19,14 @@ FLATTEST, SHARPEST = 10.0, 0.25
 
 @dataclass(frozen=True)
 class Member:
-    """One complete model: its own embeddings and layers, and its head."""
+    """One complete model: its own embeddings and layers, its head, and whose tokens it reads.
+
+    `reads` is 0 for those of the run's own backbone, i for those of the i-th other one (`Batch.others`).
+    """
 
     backbone: Backbone
     head: nn.Module
+    reads: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class CascadeModel(MultiExitModel):
     """Members in ascending size; exits are the members, after the layers that were executed until then.
 
     Members of 2 and 6 layers have exits after layers 2 and 8: layers 1 and 2 are the small model, layer 3 embeds
-    the tokens again and runs the large model's first layer. `backbone` is the largest member's. Exits show logits
+    the tokens again and runs the large model's first layer. `backbone` is the largest member's. Members of
+    other backbones read the tokens of their own tokenizers. Exits show logits
     divided by the member's temperature, which training fits and never learns by gradient.
 
     While it trains, only the smallest member runs. `judges[r][f]` answers, in evaluation mode, the rows that
@@ -72,6 +77,7 @@ class CascadeModel(MultiExitModel):
         super().__init__(
             members[-1].backbone, {end: member.head for end, member in zip(ends, members, strict=True)}
         )
+        self.sequences = tuple(member.reads for member in members)
         self.smaller = nn.ModuleList(member.backbone for member in members[:-1])
         self.temperatures = nn.Parameter(torch.ones(len(members)), requires_grad=False)
         # A tuple keeps the judges out of this module's parameters and modes.
@@ -89,20 +95,30 @@ class CascadeModel(MultiExitModel):
         member = sum(end < layer for end in self.exit_layers)
         return member, layer - (self.exit_layers[member - 1] if member else 0)
 
+    def reads(self, layer: int) -> int:
+        return self.sequences[self.place(layer)[0]]
+
+    def tokens(self, batch: Batch, member: int) -> Batch:
+        """What a member reads of a batch; its first tokens where nobody tokenised it again (to count, any will do)."""
+        return batch.others[self.sequences[member] - 1] if self.sequences[member] and batch.others else batch
+
     def embed(self, batch: Batch) -> State:
         """The state before the smallest member's first layer; it carries the tokens on."""
-        return CascadeState.at(self.encoders[0].embed(batch), batch, member=0)
+        return CascadeState.at(self.encoders[0].embed(self.tokens(batch, 0)), batch, member=0)
 
     def layer(self, layer: int, state: State) -> State:
         assert isinstance(state, CascadeState)
         member, own = self.place(layer)
         if own == 1 and member > 0:
-            state = CascadeState.at(self.encoders[member].embed(state.tokens), state.tokens, member)
+            read = self.tokens(state.tokens, member)
+            state = CascadeState.at(self.encoders[member].embed(read), state.tokens, member)
         return self.encoders[member].layer(own, state)
 
     def select(self, state: State, rows: Tensor, length: int | None = None) -> State:
         assert isinstance(state, CascadeState)
-        chosen = self.encoders[state.member].select(state, rows, length)
+        # Only the run's own tokens are known to end at `length`.
+        own = length if self.tokens(state.tokens, state.member) is state.tokens else None
+        chosen = self.encoders[state.member].select(state, rows, own)
         return CascadeState.at(chosen, part_of(state.tokens, rows, length), state.member)
 
     def join(self, states: Sequence[State]) -> State:
@@ -130,7 +146,7 @@ class CascadeModel(MultiExitModel):
     def _unseen(self, batch: Batch) -> Tensor:
         """Each row's logits from the models that never saw it, [R, B, C]; a row runs through one model of each."""
         assert self.folds is not None
-        answers = []
+        batch, answers = self.tokens(batch, 0), []
         with torch.no_grad():
             for judges, folds in zip(self.judges, self.folds, strict=True):
                 answer = torch.zeros(len(batch.mask), self.classes, device=batch.mask.device)
@@ -148,7 +164,7 @@ def part_of(batch: Batch, rows: Tensor, length: int | None = None) -> Batch:
     ids, mask, segments = (
         tensor[:, :length][rows] for tensor in (batch.input_ids, batch.mask, batch.segments)
     )
-    return Batch(ids, mask, segments, batch.padded)
+    return Batch(ids, mask, segments, batch.padded, tuple(part_of(other, rows) for other in batch.others))
 
 
 def as_one(batches: Sequence[Batch]) -> Batch:
@@ -159,7 +175,8 @@ def as_one(batches: Sequence[Batch]) -> Batch:
         for name in ("input_ids", "mask", "segments")
     )
     padded = any(batch.padded or batch.mask.shape[1] < length for batch in batches)
-    return Batch(ids, mask, segments, padded)
+    others = tuple(as_one(parts) for parts in zip(*(batch.others for batch in batches), strict=True))
+    return Batch(ids, mask, segments, padded, others)
 
 
 def difficult(unseen: Tensor, labels: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eebench.artifacts import checksum
@@ -37,7 +36,6 @@ from eebench.replay import exit_indices, near_threshold, replay
 from eebench.rules.base import Rule
 from eebench.rules.catalogue import RULES
 from eebench.runtime import EXECUTORS, Execution, Left, execute
-from eebench.runtime.entries import cut, laid_together
 from eebench.store import Store
 from eebench.sweep import Accounting, Measured, applies
 from eebench.toy import toy_data, toy_task
@@ -144,7 +142,9 @@ def run_subject(run: TrainedRun) -> Subject:
     if len(run.job.task.text_columns) == 2:
         texts = [(first, second) for (first,), (second,) in zip(texts, reversed(texts), strict=True)]
     length = run.job.options.max_length or run.job.task.max_length
-    return Subject(run.job, run.model(), load_tokenizer(run.job.backbone).encode(texts, length))
+    return Subject(
+        run.job, run.model(), load_tokenizer(run.job.backbone, run.job.others).encode(texts, length)
+    )
 
 
 def check_extremes(subject: Subject) -> None:
@@ -198,18 +198,13 @@ def check_batches(subject: Subject) -> None:
     """A text has the same logits alone, in a batch, and in a batch of another order."""
     together, count = subject.trace, len(subject.encoded)
     order = np.random.default_rng(0).permutation(count)
-    shuffled = trace_model(subject.model, rows_of(subject.encoded, order), together.labels.numpy(), CPU)
+    shuffled = trace_model(subject.model, subject.encoded.take(order), together.labels.numpy(), CPU)
     compare(together.logits[:, order], shuffled.logits, "in another order")
     for row in range(count):
         alone = trace_model(
-            subject.model, cut(subject.encoded, row, row + 1), np.zeros(1, dtype=np.int64), CPU
+            subject.model, subject.encoded.part(row, row + 1), np.zeros(1, dtype=np.int64), CPU
         )
         compare(together.logits[:, row : row + 1], alone.logits, f"of text {row} alone")
-
-
-def rows_of(encoded: Encoded, rows: NDArray[np.int64]) -> Encoded:
-    """The texts in another order."""
-    return laid_together([cut(encoded, row, row + 1) for row in rows.tolist()])
 
 
 def compare(one: Tensor, other: Tensor, where: str) -> None:

@@ -117,6 +117,10 @@ class MultiExitModel(nn.Module):
         compared = self.comparable and len(self.exit_layers) > 2
         return frozenset({"logits", "score", "similarity"} if compared else {"logits", "score"})
 
+    def reads(self, layer: int) -> int:
+        """Whose tokens `layer` works on: 0 for the run's own backbone, i for the i-th of `Batch.others`."""
+        return 0
+
     def onward(self, layer: int, state: State) -> State:
         """What the next layer gets once the exit after `layer` has read the state (training only)."""
         return state

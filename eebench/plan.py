@@ -16,6 +16,7 @@ from eebench.backbones.checkpoints import (
     backbone_pooling,
     backbone_positions,
     check_depth,
+    check_vocabulary,
     skeleton_backbone,
 )
 from eebench.choices import MethodChoice, Tuned
@@ -59,6 +60,11 @@ class Job:
     def title(self) -> str:
         """What progress bars and messages call it."""
         return f"{self.method.label(self.options)} on {self.task.name}, {self.backbone}, seed {self.seed}"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The backbones that its model consists of besides `backbone`."""
+        return self.method.others(self.options)
 
 
 @dataclass(frozen=True)
@@ -138,14 +144,20 @@ class Planner:
             return job
         if task.is_regression and not method.regression:
             raise UserError(f"method '{method.name}' is not defined for regression ({task.name}); use joint.")
+        options = method.settled(options, backbone)
         depth = self.depth(backbone)
         check_depth(method.depth(options, depth), depth, backbone)
+        for name in (backbone, *method.others(options)):
+            check_vocabulary(name)
         method.check(options, partial(skeleton_backbone, backbone))
         self._check_frozen(method, options, backbone)
         resolved = options.model_copy(
             update={
                 "precision": self.precision if options.precision == "auto" else options.precision,
-                "max_length": tokens_kept(options.max_length, task, backbone),
+                "max_length": min(
+                    tokens_kept(options.max_length, task, name)
+                    for name in (backbone, *method.others(options))
+                ),
                 # Part of what a run is: the same weights read otherwise are another model.
                 "head": options.head.model_copy(
                     update={"pooling": options.head.pooling or backbone_pooling(backbone)}
@@ -157,7 +169,7 @@ class Planner:
                 find_method(need.method),
                 resolve_options(find_method(need.method), {**need.options, "precision": resolved.precision,
                                                            "max_length": resolved.max_length}, role),
-                backbone, task, seed,
+                need.backbone or backbone, task, seed,
             )
             for role, need in method.needs(resolved).items()
         }  # fmt: skip
@@ -169,6 +181,7 @@ class Planner:
             needs={role: job.spec.key for role, job in needs.items()},
             labels="standardised" if task.is_regression else "",
             metric=task.metric if method.chooses(resolved) and task.metric != usual_metric(task) else "",
+            others={other: backbone_fingerprint(other) for other in method.others(resolved)},
         )  # fmt: skip
         return Job(spec, method, resolved, backbone, task, data, seed, needs)
 

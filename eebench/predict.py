@@ -132,7 +132,7 @@ class Predictor:
         self.trained, self.job, self.device = trained, trained.job, device
         self.model: MultiExitModel = trained.model().to(device)
         self.max_length = self.job.options.max_length or self.job.task.max_length
-        self._tokenizer = load_tokenizer(self.job.backbone)
+        self._tokenizer = load_tokenizer(self.job.backbone, self.job.others)
 
     def predict(
         self,
@@ -282,6 +282,8 @@ class Prices:
 
     def _leaving(self) -> Lengths:
         """Everything that leaving at each exit costs, int64 [E, lengths]."""
+        if self.cost.reads:
+            return np.empty((0, 0), dtype=np.int64)  # several lengths a text: each has its own price
         compared = "similarity" in self.rule.needs
         return path_flops(
             self.cost, self.exit_layers, self.lengths, self.convention, self.rule.evaluates, compared
@@ -294,9 +296,16 @@ class Prices:
             parts.append(parts[-1] + self.cost.before(layer))
         return np.stack([flops(parts[layer], self.lengths, self.convention) for layer in self.exit_layers])
 
-    def mflops(self, left: Left, length: int) -> float:
-        """The price of one text of `length` tokens."""
-        place = length - 1
+    def _several(self, tokens: tuple[int, ...]) -> Lengths:
+        """What leaving at each exit costs one text that is tokenised in several ways, int64 [E]."""
+        lengths = np.array(tokens, dtype=np.int64)[:, None]
+        return path_flops(self.cost, self.exit_layers, lengths, self.convention, self.rule.evaluates)[:, 0]
+
+    def mflops(self, left: Left, tokens: tuple[int, ...]) -> float:
+        """The price of one text of so many tokens, in each sequence that the model reads."""
+        if self.cost.reads:
+            return int(self._several(tokens)[left.exit_index]) / 1e6
+        place = tokens[0] - 1
         paid = int(self._paths[left.exit_index, place])
         if self.gated:
             # A layer that was skipped asks no head, but for the last one, which has to answer.
@@ -307,10 +316,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A row on its way: its tokens, None when it has no text to answer, and whether it was cut."""
+    """A row on its way: its tokens in each sequence, None when it has no text to answer, and whether it was cut."""
 
     row: TextRow
-    length: int | None = None
+    tokens: tuple[int, ...] | None = None
     truncated: bool = False
 
 
@@ -349,25 +358,25 @@ class Answering:
                 continue
             encoded = self.predictor.encode(texts)
             measured = iter(
-                zip(encoded.lengths, self.predictor.cut_short(texts, encoded.lengths), strict=True)
+                zip(encoded.counts.tolist(), self.predictor.cut_short(texts, encoded.lengths), strict=True)
             )
             for row in piece:
-                length, cut = (None, False) if row.error else next(measured)
-                self.waiting.append(Waiting(row, length if length is None else int(length), bool(cut)))
+                tokens, cut = (None, False) if row.error else next(measured)
+                self.waiting.append(Waiting(row, tokens if tokens is None else tuple(tokens), bool(cut)))
             yield encoded
 
     def _unanswerable(self) -> Iterator[Prediction]:
         """The rows without a text that are next."""
-        while self.waiting and self.waiting[0].length is None:
+        while self.waiting and self.waiting[0].tokens is None:
             row = self.waiting.popleft().row
             yield Prediction(row.number, replaced=row.replaced, error=row.error)
 
     def _answered(self, waiting: Waiting, left: Left) -> Prediction:
-        assert waiting.length is not None
+        assert waiting.tokens is not None
         label, confidence = self.predictor.label(left.logits)
         return Prediction(
             waiting.row.number, label, confidence, left.layer, left.executed,
-            self.prices.mflops(left, waiting.length), waiting.truncated, waiting.row.replaced,
+            self.prices.mflops(left, waiting.tokens), waiting.truncated, waiting.row.replaced,
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ class RunSpec:
 
     `backbone` and `data` are fingerprints, so a model or data set has the same run wherever it lies. `needs`
     maps roles to the keys of needed runs. `labels` says what was done to the scores of a regression; empty for classes.
-    `metric` is the one that chose the epoch, where one was chosen by another than the task's usual one.
+    `metric` is the one that chose the epoch, where one was chosen by another than the task's usual one. `others` are
+    the fingerprints, by name, of the backbones that a model consists of besides its own.
     """
 
     recipe: str
@@ -46,6 +47,7 @@ class RunSpec:
     needs: Mapping[str, str] = field(default_factory=dict)
     labels: str = ""
     metric: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """The content of the hash."""
@@ -55,9 +57,9 @@ class RunSpec:
             "seed": self.seed, "needs": dict(self.needs), **self._own(),
         }  # fmt: skip
 
-    def _own(self) -> dict[str, str]:
+    def _own(self) -> dict[str, Any]:
         """What only some runs have; the names of all others stay as they were before there was such a thing."""
-        own = {"labels": self.labels, "metric": self.metric}
+        own = {"labels": self.labels, "metric": self.metric, "others": dict(self.others)}
         return {name: value for name, value in own.items() if value}
 
     @property

@@ -62,10 +62,11 @@ class Accounting:
         return f"{self.convention.name}@{'real' if self.length is None else self.length}"
 
     def columns(self, trace: Trace) -> tuple[np.ndarray, torch.Tensor]:
-        """Distinct lengths charged, int64 [U], and the one of each sample, int64 [N]."""
-        lengths = trace.lengths.numpy() if self.length is None else np.full(trace.samples, self.length)
-        distinct, column = np.unique(lengths, return_inverse=True)
-        return distinct.astype(np.int64), torch.from_numpy(column)
+        """Distinct lengths charged, int64 [R, U] in each sequence that is read, and those of each sample, int64 [N]."""
+        real = trace.sequences.numpy()
+        lengths = real if self.length is None else np.full_like(real, self.length)
+        distinct, column = np.unique(lengths, axis=1, return_inverse=True)
+        return distinct.astype(np.int64), torch.from_numpy(column.reshape(-1))
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Measured:
         trace, convention = self.trace, self.accounting.convention
         lengths, column = self.accounting.columns(trace)
         if trace.executed is not None:
-            own = lengths[column.numpy()]
+            own = lengths[0, column.numpy()]
             costs = skipping_flops(self.cost, trace.executed.numpy(), own, convention, rule.evaluates)
             return CostTable(torch.from_numpy(costs), torch.arange(trace.samples))
         compared = "similarity" in rule.needs
@@ -134,7 +135,7 @@ def full_backbone(name: str, classes: int) -> tuple[int, ModelCost]:
 def reference_flops(cost: ModelCost, trace: Trace, accounting: Accounting) -> int:
     """FLOPs of the full single-exit backbone on the samples of a trace, summed over them."""
     lengths, column = accounting.columns(trace)
-    return int(full_flops(cost, lengths, accounting.convention)[column.numpy()].sum())
+    return int(full_flops(cost, lengths[0], accounting.convention)[column.numpy()].sum())
 
 
 def shorter_half(trace: Trace) -> torch.Tensor:

@@ -6,6 +6,7 @@ with twelve exits: 3.9 MB) and every rule and setting can be replayed from it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from eebench.rules.base import Geometry, Signals
 TRACE_VERSION = 3
 PER_SAMPLE = ("logits", "scores", "similarities", "executed", "gates")
 """What a trace keeps of a model's outputs, exits first and samples second."""
+STORED = (*PER_SAMPLE, "others")
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16384}
 """Padded tokens per batch: a CPU is fastest while a layer's activations stay in its cache."""
 
@@ -33,7 +35,8 @@ class Trace:
     Shapes: `logits` fp32 [E, N, C]; `labels` int64 [N] (fp32 for regression); `lengths` int64 [N], real
     tokens per sample; `ids` int64 [N], row numbers in the split. fp32 [E, N]: `scores`, learned certainties,
     `similarities` of each exit's hidden states with the previous exit's (CKA), `gates`, probabilities of skipping the
-    layer; `executed` bool [E, N], which layers ran; None for models without. `exit_layers` are the layers after
+    layer; `executed` bool [E, N], which layers ran; None for models without. `others` int64 [R, N]: tokens per sample
+    as further backbones of the model read it, in the order of `Batch.others`. `exit_layers` are the layers after
     which the E exits sit, `gate_threshold` the probability from which layers were skipped.
     """
 
@@ -47,6 +50,13 @@ class Trace:
     executed: Tensor | None = None
     gates: Tensor | None = None
     gate_threshold: float | None = None
+    others: Tensor | None = None
+
+    @property
+    def sequences(self) -> Tensor:
+        """Tokens per sample in every sequence that the model reads, int64 [R + 1, N]; its own backbone's first."""
+        own = self.lengths[None]
+        return own if self.others is None else torch.cat([own, self.others])
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -72,7 +82,7 @@ class Trace:
 
     def cut(self, rows: Tensor) -> Trace:
         """The trace of some samples alone; `rows` is bool [N] or places int64 [n]."""
-        kept = {name: tensor[:, rows] for name in PER_SAMPLE if (tensor := getattr(self, name)) is not None}
+        kept = {name: tensor[:, rows] for name in STORED if (tensor := getattr(self, name)) is not None}
         return replace(self, labels=self.labels[rows], lengths=self.lengths[rows], ids=self.ids[rows], **kept)
 
     @property
@@ -112,8 +122,14 @@ def trace_model(model: MultiExitModel, encoded: Encoded, labels: np.ndarray, dev
         lengths=torch.from_numpy(encoded.lengths),
         ids=torch.arange(samples),
         gate_threshold=model.gate_threshold,
+        others=lengths_of(encoded.others),
         **{name: tensor.cpu().clone() for name, tensor in kept.items()},
     )
+
+
+def lengths_of(others: Sequence[Encoded]) -> Tensor | None:
+    """Tokens per row in each tokenisation, int64 [R, N]; None for none."""
+    return torch.from_numpy(np.stack([other.lengths for other in others])) if others else None
 
 
 def length_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
@@ -143,7 +159,7 @@ class full_precision:  # noqa: N801
 def save_trace(path: Path, trace: Trace, header: dict[str, Any] | None = None) -> None:
     """Writes a trace, whole or not at all."""
     tensors = {"labels": trace.labels, "lengths": trace.lengths, "ids": trace.ids}
-    tensors |= {name: tensor for name in PER_SAMPLE if (tensor := getattr(trace, name)) is not None}
+    tensors |= {name: tensor for name in STORED if (tensor := getattr(trace, name)) is not None}
     about = {
         "exit_layers": trace.exit_layers,
         "gate_threshold": trace.gate_threshold,

@@ -117,6 +117,7 @@ def open_run(
     name = backbone_of(spec, about, backbone)
     stored = about.options if about is not None else spec.options
     options = with_inference(method, options_of(method, stored, directory), inference or {})
+    check_others(spec)
     described = about or guessed(run, method, name, options)
     task = described.task_spec
     data = TaskData(task, {}, spec.data)
@@ -178,6 +179,16 @@ def backbone_of(spec: RunSpec, about: About | None, given: str | None) -> str:
             "name)."
         )
     return found
+
+
+def check_others(spec: RunSpec) -> None:
+    """UserError where a further backbone of the run's model is not there, or is another one by now."""
+    for name, wanted in spec.others.items():
+        if not has_fingerprint(name, wanted):
+            raise UserError(
+                f"this run's model has a member '{name}', which is not there now, or not the one it was trained on; "
+                "put that directory back, or train the run again."
+            )
 
 
 def has_fingerprint(name: str, wanted: str) -> bool:

@@ -105,10 +105,10 @@ def test_a_setting_out_of_bounds_is_refused():
 def test_lengths_charged():
     real = Accounting.of(CostEntry(convention="linear_2mac", length="real"))
     distinct, column = real.columns(TRACE)
-    assert (distinct.tolist(), column.tolist(), real.name) == ([3, 5, 7], [0, 1, 0, 2], "linear_2mac@real")
+    assert (distinct.tolist(), column.tolist(), real.name) == ([[3, 5, 7]], [0, 1, 0, 2], "linear_2mac@real")
     padded = Accounting.of(CostEntry(length=64))
     distinct, column = padded.columns(TRACE)
-    assert (distinct.tolist(), column.tolist(), padded.name) == ([64], [0, 0, 0, 0], "full_2mac@64")
+    assert (distinct.tolist(), column.tolist(), padded.name) == ([[64]], [0, 0, 0, 0], "full_2mac@64")
 
 
 def test_each_sample_pays_for_its_own_length():

@@ -24,13 +24,14 @@ class Batch:
 
     Shapes: `input_ids`, `segments` int64 [B, T]; `mask` bool [B, T], True at real tokens ([CLS] and [SEP]
     included). `padded` is False when every row has T real tokens, known on the host so that no device
-    has to be asked.
+    has to be asked. `others` are the same rows in the tokens of other backbones, in models that read several.
     """
 
     input_ids: Tensor
     mask: Tensor
     segments: Tensor
     padded: bool = True
+    others: tuple[Batch, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device` (asynchronous from pinned memory)."""
@@ -40,7 +41,7 @@ class Batch:
             name: getattr(self, name).to(device, non_blocking=True)
             for name in ("input_ids", "mask", "segments")
         }
-        return replace(self, **move)
+        return replace(self, **move, others=tuple(other.to(device) for other in self.others))
 
 
 @dataclass(frozen=True)

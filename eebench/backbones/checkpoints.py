@@ -268,6 +268,18 @@ def backbone_positions(name: str) -> int:
     return architecture.positions(architecture.read_config(checkpoint.directory))
 
 
+def check_vocabulary(name: str) -> None:
+    """Raises ModelError when backbone `name` has no vocabulary: a tokenizer made without one knows no word."""
+    if name == "toy":
+        return
+    directory = find_checkpoint(name).directory
+    if not any((directory / file).is_file() for file in ("tokenizer.json", *VOCABULARIES)):
+        raise ModelError(
+            f"{directory} has no vocabulary, neither tokenizer.json nor {' nor '.join(VOCABULARIES[:2])}; save the "
+            "tokenizer beside the model, with its `save_pretrained`."
+        )
+
+
 def backbone_pooling(name: str) -> Pooling:
     """How the exits of backbone `name` read a layer unless told otherwise."""
     return "mean" if name == "toy" else find_checkpoint(name).pooling

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
@@ -22,12 +23,14 @@ class Encoded:
     """A tokenised split, ragged rows laid end to end.
 
     Shapes: `ids`, `segments` int32 [sum of lengths]; `offsets` int64 [N + 1], row i is ids[offsets[i]:offsets[i+1]].
+    `others` are the same rows in the tokens of other backbones, for models that read several.
     """
 
     ids: np.ndarray
     segments: np.ndarray
     offsets: np.ndarray
     pad_id: int
+    others: tuple[Encoded, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -36,6 +39,11 @@ class Encoded:
     def lengths(self) -> np.ndarray:
         """Real tokens per row, int64 [N]."""
         return np.diff(self.offsets)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Real tokens per row as each backbone reads it, int64 [N, R]: its own first."""
+        return np.stack([self.lengths, *(other.lengths for other in self.others)], axis=1)
 
     def batch(self, rows: np.ndarray, length: int | None = None) -> Batch:
         """Rows as one batch, padded to their longest (or to `length`)."""
@@ -47,15 +55,52 @@ class Encoded:
         segments = np.zeros(inside.shape, dtype=np.int64)
         ids[inside], segments[inside] = self.ids[source], self.segments[source]
         mask = torch.from_numpy(inside)
-        return Batch(torch.from_numpy(ids), mask, torch.from_numpy(segments), padded=not bool(inside.all()))
+        others = tuple(other.batch(rows) for other in self.others)
+        return Batch(torch.from_numpy(ids), mask, torch.from_numpy(segments), not bool(inside.all()), others)
 
     def singles(self) -> Iterator[Batch]:
         """Every row as a batch of its own, in order: views of tensors made once, so it takes next to no time."""
         lengths = self.lengths.tolist()
         whole = self.ids.astype(np.int64), np.ones(len(self.ids), bool), self.segments.astype(np.int64)
         views = (torch.split_with_sizes(torch.from_numpy(tokens)[None], lengths, dim=1) for tokens in whole)
-        for ids, mask, segments in zip(*views, strict=True):
-            yield Batch(ids, mask, segments, padded=False)
+        several = zip(*(other.singles() for other in self.others), strict=True) if self.others else repeat(())
+        for ids, mask, segments, others in zip(*views, several, strict=False):
+            yield Batch(ids, mask, segments, padded=False, others=others)
+
+    def part(self, start: int, stop: int) -> Encoded:
+        """Rows `start` to `stop`, sharing memory."""
+        offsets = self.offsets[start : stop + 1]
+        inside = slice(int(offsets[0]), int(offsets[-1]))
+        others = tuple(other.part(start, stop) for other in self.others)
+        return replace(
+            self,
+            ids=self.ids[inside],
+            segments=self.segments[inside],
+            offsets=offsets - offsets[0],
+            others=others,
+        )
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        """Some rows, int64 [R], in the order asked for."""
+        pieces = [slice(self.offsets[row], self.offsets[row + 1]) for row in rows]
+        ids, segments = (
+            np.concatenate([tokens[piece] for piece in pieces]) for tokens in (self.ids, self.segments)
+        )
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])])
+        return Encoded(ids, segments, offsets, self.pad_id, tuple(other.take(rows) for other in self.others))
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Encoded]) -> Encoded:
+        """The rows of several pieces as one, in order."""
+        if len(pieces) == 1:
+            return pieces[0]
+        ids, segments, lengths = (
+            np.concatenate([getattr(piece, name) for piece in pieces])
+            for name in ("ids", "segments", "lengths")
+        )
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        others = tuple(cls.joined(parts) for parts in zip(*(piece.others for piece in pieces), strict=True))
+        return cls(ids, segments, offsets, pieces[0].pad_id, others)
 
 
 class Tokenizer(Protocol):
@@ -114,6 +159,18 @@ class ToyTokenizer:
         return pack(ids, segments, 0)
 
 
-def load_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of backbone `name`."""
-    return ToyTokenizer() if name == "toy" else StockTokenizer(name)
+class SeveralTokenizers:
+    """The tokens of one backbone, with those of the others beside them."""
+
+    def __init__(self, own: Tokenizer, others: Sequence[Tokenizer]) -> None:
+        self._own, self._others = own, others
+
+    def encode(self, texts: Texts, max_length: int) -> Encoded:
+        beside = tuple(other.encode(texts, max_length) for other in self._others)
+        return replace(self._own.encode(texts, max_length), others=beside)
+
+
+def load_tokenizer(name: str, others: Sequence[str] = ()) -> Tokenizer:
+    """The tokenizer of backbone `name`; with `others`, those backbones' tokens lie beside its own."""
+    own = ToyTokenizer() if name == "toy" else StockTokenizer(name)
+    return SeveralTokenizers(own, [load_tokenizer(other) for other in others]) if others else own

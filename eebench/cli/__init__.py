@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from eebench.cli.assemble import assemble
 from eebench.cli.check import check
 from eebench.cli.cost import cost
 from eebench.cli.latency import latency
@@ -40,6 +41,7 @@ app.command()(latency)
 app.command()(predict)
 app.command()(load)
 app.command()(check)
+app.command()(assemble)
 
 
 class Interrupted(SystemExit):

@@ -87,12 +87,14 @@ def model_cost(model: MultiExitModel) -> ModelCost:
     if "similarity" in model.kinds:
         extras[SIMILARITY] = gram_matrix(model.backbone.width)
     embedding = part("embedding")
+    reads = tuple(model.reads(layer) for layer in range(1, layer_count(model) + 1))
     return ModelCost(
         embedding=replace(embedding, elementwise=embedding.elementwise - added_in_place(model)),
         layers=tuple(part(f"layer_{layer}", layers=1) for layer in range(1, layer_count(model) + 1)),
         exits={layer: part(f"exit_{layer}") for layer in model.exit_layers},
         classifier=ordinary_classifier(model.backbone.width, path.classes),
         extras=extras,
+        reads=reads if any(reads) else (),
     )
 
 

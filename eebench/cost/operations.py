@@ -170,7 +170,8 @@ class ModelCost:
     `layers[i - 1]` is layer i, `exits[i]` the exit after layer i (pooling, pooler, head). `classifier` is the
     ordinary single classifier (pooler and linear head) of the same width and classes, the reference that
     speed-ups are taken against. `extras` holds whatever else a model adds, by name: "similarity", one step of the
-    CKA rule; "gate_3" and the like, what is computed before layer 3.
+    CKA rule; "gate_3" and the like, what is computed before layer 3. `reads[i - 1]` says in whose tokens layer i works
+    (0: the run's own backbone), empty where all read one sequence.
     """
 
     embedding: Operations
@@ -178,6 +179,7 @@ class ModelCost:
     exits: Mapping[int, Operations]
     classifier: Operations
     extras: Mapping[str, Operations] = field(default_factory=dict)
+    reads: tuple[int, ...] = ()
 
     def before(self, layer: int) -> Operations:
         """What is computed from the state before `layer` besides the layer itself, skipped or not: its gate."""
@@ -192,6 +194,7 @@ class ModelCost:
             "exits": {str(layer): operations.as_dict() for layer, operations in self.exits.items()},
             "classifier": self.classifier.as_dict(),
             "extras": {name: operations.as_dict() for name, operations in self.extras.items()},
+            **({"reads": list(self.reads)} if self.reads else {}),
         }
 
     @classmethod
@@ -204,4 +207,5 @@ class ModelCost:
             exits={int(layer): read(operations) for layer, operations in plain["exits"].items()},
             classifier=read(plain["classifier"]),
             extras={name: read(operations) for name, operations in plain["extras"].items()},
+            reads=tuple(plain.get("reads", ())),
         )

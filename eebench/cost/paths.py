@@ -23,8 +23,9 @@ def path_flops(
     evaluated: Evaluated,
     compared: bool = False,
 ) -> Lengths:
-    """Cost of leaving at each of `exit_layers`, int64 [E, U], for the sequence lengths in `lengths` [U].
+    """Cost of leaving at each of `exit_layers`, int64 [E, U], for the sequence lengths in `lengths` [U] or [R, U].
 
+    The second form has the lengths of the same samples in every sequence that the model reads (`ModelCost.reads`).
     Leaving after layer e pays the embedding, layers 1..e, and the heads of all exits up to and including e
     ("all": rules that look at each exit they pass) or of the one that answers ("last": a fixed exit, the CKA
     rule); `compared` adds the similarity of each exit where the rule is asked, which the last one is not.
@@ -33,22 +34,43 @@ def path_flops(
     Example: ``path_flops(cost, (6, 12), np.array([128]), convention("full_2mac"), "all")[0, 0]`` is the price
     of stopping after layer 6.
     """
-    paths = [path_operations(cost, exit_layers, layer, evaluated, compared) for layer in exit_layers]
-    costs = [flops(operations, lengths, convention) for operations in paths]
-    return np.stack(costs) if costs else np.empty((0, len(lengths)), dtype=np.int64)
+    sequences = np.atleast_2d(lengths)
+    costs = [
+        sum(
+            flops(part, sequences[read], convention)
+            for read, part in parts_by_sequence(cost, exit_layers, layer, evaluated, compared).items()
+        )
+        for layer in exit_layers
+    ]
+    return np.stack(costs) if costs else np.empty((0, sequences.shape[1]), dtype=np.int64)
 
 
 def path_operations(
     cost: ModelCost, exit_layers: Sequence[int], layer: int, evaluated: Evaluated, compared: bool = False
 ) -> Operations:
     """Everything that one sample executes which leaves after `layer`, in a model with `exit_layers`."""
+    return sum(parts_by_sequence(cost, exit_layers, layer, evaluated, compared).values(), start=Operations())
+
+
+def parts_by_sequence(
+    cost: ModelCost, exit_layers: Sequence[int], layer: int, evaluated: Evaluated, compared: bool
+) -> dict[int, Operations]:
+    """The same, by the sequence of tokens that is worked on."""
     passed = [other for other in exit_layers if other <= layer] if evaluated == "all" else [layer]
     _check_known([*passed, layer], cost)
-    parts = [*cost.layers[:layer], *(cost.exits[exit_layer] for exit_layer in passed)]
-    parts += [cost.before(number) for number in range(1, layer + 1)]
+    reads = cost.reads or (0,) * len(cost.layers)
+    parts = {reads[0]: cost.embedding}
+
+    def add(number: int, part: Operations) -> None:
+        parts[reads[number - 1]] = parts.get(reads[number - 1], Operations()) + part
+
+    for number in range(1, layer + 1):
+        add(number, cost.layers[number - 1] + cost.before(number))
+    for exit_layer in passed:
+        add(exit_layer, cost.exits[exit_layer])
     if compared:
-        parts.append(cost.extras[SIMILARITY] * sum(other <= layer for other in exit_layers[:-1]))
-    return sum(parts, start=cost.embedding)
+        add(layer, cost.extras[SIMILARITY] * sum(other <= layer for other in exit_layers[:-1]))
+    return parts
 
 
 def skipping_flops(

@@ -81,10 +81,11 @@ class Executor:
         return self._examples(job, held, f"{HELD_OUT}-{job.options.train_rows}-{job.options.holdout}")
 
     def _examples(self, job: Job, rows: Split, name: str) -> Examples:
-        key = (job.data.fingerprint, name, str(len(rows.texts)), job.backbone, str(job.options.max_length))
+        key = (job.data.fingerprint, name, str(len(rows.texts)), job.backbone, *job.others,
+               str(job.options.max_length))  # fmt: skip
         if key not in self._encoded:
             length = job.options.max_length or job.task.max_length
-            self._encoded[key] = load_tokenizer(job.backbone).encode(rows.texts, length)
+            self._encoded[key] = load_tokenizer(job.backbone, job.others).encode(rows.texts, length)
         return Examples(self._encoded[key], rows.labels)
 
     def _train(self, job: Job, run: Run, on_step: OnStep) -> None:

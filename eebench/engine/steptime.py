@@ -67,7 +67,7 @@ class Protocol:
         count = self.rounds * job.options.batch_size
         rows = train.head(count).take(np.resize(np.arange(min(count, len(train))), count))
         length = job.options.max_length or job.task.max_length
-        return Examples(load_tokenizer(job.backbone).encode(rows.texts, length), rows.labels)
+        return Examples(load_tokenizer(job.backbone, job.others).encode(rows.texts, length), rows.labels)
 
     def setup(self, examples: Examples, options: TrainingOptions) -> Setup:
         """How a run with `options` trains, but for what it must share with the reference."""

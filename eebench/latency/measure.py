@@ -24,7 +24,6 @@ from eebench.plan import Job
 from eebench.replay import require
 from eebench.rules.base import Rule
 from eebench.rules.catalogue import find_rule
-from eebench.runtime.entries import cut, laid_together
 from eebench.runtime.execution import Execution
 from eebench.runtime.executors import find_executor
 from eebench.runtime.walking import Precision, Walk
@@ -128,7 +127,7 @@ class Bench:
 
     def encoded(self) -> Encoded:
         """Those samples, tokenised."""
-        return encoded_rows(self.executor.examples(self.reference, SPLIT).encoded, self.rows)
+        return self.executor.examples(self.reference, SPLIT).encoded.take(self.rows)
 
     def labels(self) -> NDArray[np.generic]:
         """Their labels."""
@@ -157,11 +156,6 @@ class Bench:
             rule = find_rule(name)
             require(rule, measured.trace)
             yield rule, at_speedup(measured, rule, self.protocol.target).threshold
-
-
-def encoded_rows(encoded: Encoded, rows: NDArray[np.int64]) -> Encoded:
-    """Some rows of a tokenised split."""
-    return laid_together([cut(encoded, row, row + 1) for row in rows.tolist()])
 
 
 def trace_rows(trace: Trace, rows: NDArray[np.int64]) -> Trace:

@@ -22,10 +22,14 @@ from eebench.training.stages import Stage
 
 @dataclass(frozen=True)
 class Need:
-    """Another run that must be trained first: its method and options; task, backbone and seed are shared."""
+    """Another run that must be trained first: its method and options; task and seed are shared.
+
+    `backbone` is another backbone's name; None shares that as well.
+    """
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    backbone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,14 @@ class Method(ABC):
     def exit_layers(self, options: TrainingOptions, depth: int) -> tuple[int, ...]:
         """The layers (1-based) that get an exit: all of them unless a method says otherwise."""
         return tuple(range(1, depth + 1))
+
+    def settled(self, options: TrainingOptions, backbone: str) -> TrainingOptions:
+        """The options as they are for the backbone called `backbone`; UserError where they do not fit its name."""
+        return options
+
+    def others(self, options: TrainingOptions) -> tuple[str, ...]:
+        """Names of the backbones that the model consists of besides the run's own; it reads the tokens of each."""
+        return ()
 
     def needs(self, options: TrainingOptions) -> dict[str, Need]:
         """Runs that must exist first, by role."""

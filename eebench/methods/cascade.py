@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from eebench.backbones.base import Backbone
-from eebench.backbones.tokens import Encoded
+from eebench.backbones.checkpoints import backbone_depth, load_backbone, skeleton_backbone
 from eebench.cascades import (
     CascadeModel,
     CascadeOutputs,
@@ -34,7 +35,7 @@ from eebench.trace import trace_model
 from eebench.training.options import TrainingOptions
 from eebench.training.stages import Examples, Stage, Step, Terms
 
-Layers = int | Literal["full"]
+FULL = "full"
 CALIBRATION_ROWS = 2048
 """Rows that temperatures are fitted on at most, spread over all that are kept back: one number needs no more."""
 
@@ -49,8 +50,9 @@ class CascadeOptions(FinetuneOptions):
 
     epochs: int = 5
     batch_size: int = 16
-    members: tuple[Layers, ...] = Field(
-        (2, "full"), description="layers of each member, ascending; `full` is the whole backbone"
+    members: tuple[int | str, ...] = Field(
+        (2, FULL),
+        description="smallest first: layers of the backbone (`full`: all), or the name or directory of another one",
     )
     dar_weight: float = Field(0.5, ge=0, description="weight of the difficulty-aware regularisation; 0: none")
     margin: float = Field(0.5, ge=0, description="how much surer of an easy row than of a hard one")
@@ -69,13 +71,14 @@ class CascadeOptions(FinetuneOptions):
 
     @field_validator("members")
     @classmethod
-    def _ascending(cls, members: tuple[Layers, ...]) -> tuple[Layers, ...]:
-        *smaller, last = members or (1,)
-        counted = [*smaller, *([] if last == "full" else [last])]
-        numbers = [layers for layers in counted if isinstance(layers, int)]
-        if len(members) < 2 or len(numbers) < len(counted) or min(numbers) < 1:
-            raise ValueError("write two or more numbers of layers, `full` only as the last: [2, full]")
-        if any(a >= b for a, b in pairwise(numbers)):
+    def _ascending(cls, members: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        numbers = [member for member in members if isinstance(member, int)]
+        if len(members) < 2 or FULL in members[:-1] or "" in members or min(numbers, default=1) < 1:
+            raise ValueError(
+                "write two or more numbers of layers or names of backbones, `full` only as the last: [2, full], "
+                "[minilm-l6, full]"
+            )
+        if any(a >= b for a, b in pairwise(numbers)) or len(set(members)) < len(members):
             raise ValueError("write the members in ascending order, each once: [2, 6]")
         return members
 
@@ -136,7 +139,7 @@ def calibrate(model: MultiExitModel, train: Examples, share: float) -> None:
     labels = train.labels[rows]
     with torch.no_grad():
         model.temperatures.fill_(1.0)
-        trace = trace_model(model, taken(train.encoded, rows), labels, model.temperatures.device)
+        trace = trace_model(model, train.encoded.take(rows), labels, model.temperatures.device)
         for member in (0, -1):
             model.temperatures[member] = fitted_temperature(trace.logits[member], torch.from_numpy(labels))
 
@@ -146,16 +149,6 @@ def calibration_rows(rows: int, share: float) -> np.ndarray:
     kept = np.flatnonzero(is_kept_back(np.arange(rows), share))
     count = min(len(kept), CALIBRATION_ROWS)
     return kept[np.arange(count) * len(kept) // max(1, count)]
-
-
-def taken(encoded: Encoded, rows: np.ndarray) -> Encoded:
-    """Some rows of a tokenised split, as a split."""
-    pieces = [slice(encoded.offsets[row], encoded.offsets[row + 1]) for row in rows]
-    ids, segments = (
-        np.concatenate([tokens[piece] for piece in pieces]) for tokens in (encoded.ids, encoded.segments)
-    )
-    offsets = np.concatenate([[0], np.cumsum(encoded.lengths[rows])])
-    return Encoded(ids, segments, offsets, encoded.pad_id)
 
 
 def smallest_member(name: str, model: MultiExitModel) -> bool:
@@ -169,7 +162,12 @@ def of_smallest(scores: Sequence[float]) -> float:
 
 
 class Cascade(Method):
-    """Members by size; sees easy and hard rows through models trained on the other folds (`first-k-fold` runs)."""
+    """Members by size; sees easy and hard rows through models trained on the other folds (`first-k-fold` runs).
+
+    The paper's members are pretrained each for itself (`[minilm-l6, full]` on `mpnet-base`, say), and read their own
+    tokens. `[2, full]` is its ablation, a small member cut from the large one, and the default because it needs no
+    second checkpoint.
+    """
 
     name, title, default_rule = "cascade", "CascadeBERT", "max-prob"
     version = 2
@@ -178,16 +176,39 @@ class Cascade(Method):
     regression = False
 
     def label(self, options: TrainingOptions) -> str:
-        return "-".join(["cascade", *map(str, _own(options).members)])
+        return "-".join(["cascade", *map(short_name, _own(options).members)])
 
     def heading(self, options: TrainingOptions) -> str:
-        return f"CascadeBERT ({' + '.join(map(str, _own(options).members))} layers)"
+        own = _own(options)
+        return (
+            f"CascadeBERT ({' + '.join(map(short_name, own.members))}{'' if self.others(own) else ' layers'})"
+        )
+
+    def settled(self, options: TrainingOptions, backbone: str) -> TrainingOptions:
+        """The last member by name is the run's backbone, which speed-ups count from."""
+        own = _own(options)
+        *smaller, last = own.members
+        if isinstance(last, str) and last not in (FULL, backbone):
+            raise UserError(
+                f"cascade: the last member is '{last}', but speed-ups count from the backbone, which is '{backbone}'; "
+                f"write --backbone {last}, or `full` as the last member."
+            )
+        if backbone in smaller:
+            raise UserError(
+                f"cascade: members={list(own.members)} has the backbone itself, '{backbone}', before the end; cut it "
+                "to a number of layers, or name a smaller one."
+            )
+        return own.model_copy(update={"members": (*smaller, FULL if last == backbone else last)})
+
+    def others(self, options: TrainingOptions) -> tuple[str, ...]:
+        return tuple(member for member in _own(options).members if isinstance(member, str) and member != FULL)
 
     def depth(self, options: TrainingOptions, layers: int) -> int:
         """The largest member's layers; UserError where a member is not smaller than the next, or too large."""
         own = _own(options)
-        sizes = member_sizes(own, layers)
-        if sizes[-1] > layers or sizes[-2] >= sizes[-1]:
+        named = self.others(own)
+        sizes = [int(layers if member == FULL else member) for member in own.members if member not in named]
+        if sizes[-1] > layers or any(a >= b for a, b in pairwise(sizes)):
             raise UserError(
                 f"cascade: members={list(own.members)} of a backbone with {layers} layers; give ascending numbers of "
                 f"layers, at most {layers}, for example members=[{max(1, layers // 3)},full]."
@@ -202,25 +223,39 @@ class Cascade(Method):
     def needs(self, options: TrainingOptions) -> dict[str, Need]:
         own = _own(options)
         needs = {
-            f"member-{number}": finetuned(own) if layers == "full" else first_layers_finetuned(own, layers)
-            for number, layers in enumerate(own.members[1:], start=1)
+            f"member-{number}": as_member(own, member)
+            for number, member in enumerate(own.members[1:], start=1)
         }
         if own.dar_weight > 0:
-            smallest = first_layers_finetuned(own, member_sizes(own, 0)[0])
+            smallest = as_member(own, own.members[0])
+            k = {"k": member_sizes(own, 0)[0]}
             for repeat, fold in fold_numbers(own):
                 left_out = {"folds": own.folds, "fold": fold, "repeat": repeat}
-                needs[f"fold-{repeat}-{fold}"] = Need("first-k-fold", {**smallest.options, **left_out})
+                needs[f"fold-{repeat}-{fold}"] = Need(
+                    "first-k-fold", {**smallest.options, **k, **left_out}, smallest.backbone
+                )
         return needs
 
     def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
-        sizes = member_sizes(_own(options), backbone.depth)
-        encoders = [first_layers(backbone, layers) for layers in sizes[:-1]] + [backbone]
-        return CascadeModel(
-            [
-                Member(encoder, exit_heads(encoder, classes, options.head, (layers,))[layers])
-                for encoder, layers in zip(encoders, sizes, strict=True)
-            ]
-        )
+        own, members = _own(options), []
+        others = self.others(own)
+        bare = next(backbone.parameters()).is_meta
+        for member in own.members:
+            head, reads = own.head, 0
+            if member in others:
+                encoder = skeleton_backbone(str(member)) if bare else load_backbone(str(member))
+                # Each checkpoint is read as it was trained to be.
+                head, reads = (
+                    head.model_copy(update={"pooling": encoder.pooling}),
+                    others.index(str(member)) + 1,
+                )
+            elif member == own.members[-1]:
+                encoder = backbone
+            else:
+                encoder = first_layers(backbone, int(member))
+            exits = exit_heads(encoder, classes, head, (encoder.depth,))
+            members.append(Member(encoder, exits[encoder.depth], reads))
+        return CascadeModel(members)
 
     def initialise(self, model: MultiExitModel, needed: Mapping[str, Needed]) -> None:
         assert isinstance(model, CascadeModel)
@@ -251,8 +286,27 @@ class Cascade(Method):
 
 
 def member_sizes(options: CascadeOptions, layers: int) -> list[int]:
-    """Layers of each member in a backbone of `layers`."""
-    return [layers if size == "full" else size for size in options.members]
+    """Layers of each member, where the run's backbone has `layers`."""
+    return [
+        layers if member == FULL else member if isinstance(member, int) else backbone_depth(member)
+        for member in options.members
+    ]
+
+
+def short_name(member: int | str) -> str:
+    """How labels call a member: a directory by its last part."""
+    return str(member) if isinstance(member, int) else Path(member).name
+
+
+def as_member(options: CascadeOptions, member: int | str) -> Need:
+    """The ordinary run that a member's weights come from: the backbone, its first layers, or another backbone."""
+    if isinstance(member, int):
+        return first_layers_finetuned(options, member)
+    whole = finetuned(options)
+    if member == FULL:
+        return whole
+    head = options.head.model_dump(exclude={"pooling"})
+    return Need("finetune", {**whole.options, "head": head}, member)
 
 
 def fold_numbers(options: CascadeOptions) -> Iterator[tuple[int, int]]:

@@ -47,7 +47,7 @@ LAYOUTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     ),
     "csdbert": (
         {"kind": "average", "title": "Tables 3 and 4: score by task and their average",
-         "methods": ["finetune", "first-6", "theseus", "layerdrop", "distilbert", "pkd", "cascade-2-full", "gaml",
+         "methods": ["finetune", "first-6", "theseus", "layerdrop", "distilbert", "pkd", "cascade", "gaml",
                      "pabee", "deebert-joint", "deebert", "fastbert", "elasticbert", "elasticbert-patience",
                      "csdbert"]},
         {"kind": "sensitivity", "title": "Fig. 3a: number of teachers", "option": "n_teachers",

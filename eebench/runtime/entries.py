@@ -69,34 +69,13 @@ def windows(stream: Stream, rows: int) -> Iterator[Encoded]:
         start = 0
         while start < len(piece):
             taken = min(missing, len(piece) - start)
-            held.append(cut(piece, start, start + taken))
+            held.append(piece.part(start, start + taken))
             start, missing = start + taken, missing - taken
             if not missing:
-                yield laid_together(held)
+                yield Encoded.joined(held)
                 held, missing = [], rows
     if held:
-        yield laid_together(held)
-
-
-def cut(encoded: Encoded, start: int, stop: int) -> Encoded:
-    """Rows `start` to `stop`, sharing memory."""
-    offsets = encoded.offsets[start : stop + 1]
-    inside = slice(int(offsets[0]), int(offsets[-1]))
-    return replace(
-        encoded, ids=encoded.ids[inside], segments=encoded.segments[inside], offsets=offsets - offsets[0]
-    )
-
-
-def laid_together(pieces: list[Encoded]) -> Encoded:
-    """The rows of several pieces as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    lengths = np.concatenate([piece.lengths for piece in pieces])
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    ids, segments = (
-        np.concatenate(parts) for parts in zip(*((p.ids, p.segments) for p in pieces), strict=True)
-    )
-    return Encoded(ids, segments, offsets, pieces[0].pad_id)
+        yield Encoded.joined(held)
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
@@ -104,4 +83,4 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     if device.type != "cuda":
         return batch.to(device)
     pinned = {name: getattr(batch, name).pin_memory() for name in ("input_ids", "mask", "segments")}
-    return replace(batch, **pinned).to(device)
+    return replace(batch, **pinned, others=tuple(moved(other, device) for other in batch.others)).to(device)

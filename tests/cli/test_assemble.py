@@ -1,16 +1,13 @@
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from eebench.backbones.assemble import PIECES, Pieces
-from eebench.cli.assemble import assemble
+from eebench.cli import app
 from eebench.errors import ModelError, UnknownName
 
 
 def run(*arguments):
-    app = typer.Typer()
-    app.command()(assemble)
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(app, ["assemble", *arguments])
 
 
 def install(directory, name, number, content):

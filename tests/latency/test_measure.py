@@ -6,7 +6,7 @@ from eebench.backbones.base import Backbone
 from eebench.backbones.bert import BertBackbone
 from eebench.cost.conventions import convention
 from eebench.errors import UserError
-from eebench.latency.measure import Bench, Candidate, Protocol, encoded_rows, measure_latency, trace_rows
+from eebench.latency.measure import Bench, Candidate, Protocol, measure_latency, trace_rows
 from eebench.rules.catalogue import find_rule
 from eebench.sweep import Accounting, Measured, point_rows
 
@@ -94,7 +94,7 @@ def test_some_samples_spread_over_dev(bench, jobs, executor):
 
 def test_rows_of_a_split_keep_their_tokens(bench):
     whole = bench().encoded()
-    part = encoded_rows(whole, np.array([3, 1]))
+    part = whole.take(np.array([3, 1]))
     assert part.lengths.tolist() == whole.lengths[[3, 1]].tolist()
     assert torch.equal(part.batch(np.array([0])).input_ids, whole.batch(np.array([3])).input_ids)
 

@@ -16,7 +16,6 @@ from eebench.methods.cascade import (
     fold_loss,
     fold_of,
     is_kept_back,
-    taken,
 )
 from eebench.methods.catalogue import find_method
 from eebench.model import Outputs
@@ -133,7 +132,7 @@ def test_the_members_heads_have_the_ordinary_size():
 
 def test_some_rows_of_a_split(executor, toy_job):
     encoded = executor.examples(toy_job("finetune"), "train").encoded
-    some = taken(encoded, np.array([4, 1]))
+    some = encoded.take(np.array([4, 1]))
     assert torch.equal(some.batch(np.array([1])).input_ids, encoded.batch(np.array([1])).input_ids)
     assert torch.equal(some.batch(np.array([0])).input_ids, encoded.batch(np.array([4])).input_ids)
 

@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from eebench.runtime.entries import BATCHES_PER_WINDOW, cut, entries, laid_together, windows
+from eebench.backbones.tokens import Encoded
+from eebench.runtime.entries import BATCHES_PER_WINDOW, entries, windows
 
 CPU = torch.device("cpu")
 
@@ -14,13 +15,13 @@ def ids_of(encoded):
 
 
 def test_a_cut_is_those_rows_and_pieces_lie_together_again(encoded):
-    part = cut(encoded, 3, 6)
+    part = encoded.part(3, 6)
     assert ids_of(part) == ids_of(encoded)[3:6] and part.offsets[0] == 0
-    assert ids_of(laid_together([cut(encoded, 0, 3), part])) == ids_of(encoded)[:6]
+    assert ids_of(Encoded.joined([encoded.part(0, 3), part])) == ids_of(encoded)[:6]
 
 
 def test_windows_do_not_depend_on_the_pieces(encoded):
-    pieces = [cut(encoded, 0, 1), cut(encoded, 1, 1), cut(encoded, 1, 40), cut(encoded, 40, 60)]
+    pieces = [encoded.part(0, 1), encoded.part(1, 1), encoded.part(1, 40), encoded.part(40, 60)]
     for stream in (encoded, pieces, iter(pieces)):
         found = list(windows(stream, 25))
         assert [len(window) for window in found] == [25, 25, 10]
@@ -40,7 +41,7 @@ def test_batches_hold_every_row_once_with_alike_lengths(encoded):
 
 
 def test_every_second_window_is_sorted_the_other_way_round(encoded):
-    long = laid_together([encoded] * 5)
+    long = Encoded.joined([encoded] * 5)
     lengths = np.concatenate([entry.lengths for entry in entries(long, 2, CPU)])
     window = 2 * BATCHES_PER_WINDOW
     first, second, third = lengths[:window], lengths[window : 2 * window], lengths[2 * window :]
@@ -54,7 +55,7 @@ def test_single_rows_keep_their_order_and_are_not_waited_for(encoded):
     def stream():
         for row in range(3):
             read.append(row)
-            yield cut(encoded, row, row + 1)
+            yield encoded.part(row, row + 1)
 
     found = entries(stream(), 1, CPU)
     assert next(found).places.tolist() == [0] and read == [0]
@@ -65,7 +66,7 @@ def test_single_rows_keep_their_order_and_are_not_waited_for(encoded):
 
 def test_a_single_row_is_the_batch_of_that_row(encoded):
     singles = list(encoded.singles())
-    assert len(singles) == len(encoded) and not list(cut(encoded, 5, 5).singles())
+    assert len(singles) == len(encoded) and not list(encoded.part(5, 5).singles())
     for row in (0, 7, 59):
         single, batch = singles[row], encoded.batch(np.array([row]))
         assert single.padded is batch.padded is False

@@ -3,12 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from eebench.backbones.tokens import load_tokenizer
+from eebench.backbones.tokens import Encoded, load_tokenizer
 from eebench.errors import UserError
 from eebench.replay import exit_indices, near_threshold
 from eebench.rules.catalogue import find_rule
 from eebench.runtime import Execution, execute, leave_early, sequential
-from eebench.runtime.entries import cut, laid_together
 from eebench.runtime.execution import in_order
 from eebench.toy import toy_data
 
@@ -77,7 +76,7 @@ def test_company_and_order_change_nothing(model_of, encoded, kind, executor):
     model, rule = model_of(kind), find_rule("patience" if kind != "cascade" else "entropy")
     alone = list(sequential(model, rule, 1.0 if kind != "cascade" else 0.6, encoded, CPU))
     order = np.random.default_rng(1).permutation(len(encoded))
-    shuffled = laid_together([cut(encoded, row, row + 1) for row in order])
+    shuffled = Encoded.joined([encoded.part(row, row + 1) for row in order])
     for size in (2, 7, 64):
         threshold = 1.0 if kind != "cascade" else 0.6
         lefts = list(execute(model, rule, threshold, shuffled, Execution(executor, size)))
@@ -90,7 +89,7 @@ def test_company_and_order_change_nothing(model_of, encoded, kind, executor):
 def test_a_stream_in_pieces_gives_the_same_answers(model_of, encoded, how):
     model, rule = model_of("bert"), find_rule("entropy")
     whole = list(execute(model, rule, 0.5, encoded, how))
-    pieces = (cut(encoded, start, min(start + 7, 60)) for start in range(0, 60, 7))
+    pieces = (encoded.part(start, min(start + 7, 60)) for start in range(0, 60, 7))
     apart = list(execute(model, rule, 0.5, pieces, how))
     assert [left.exit_index for left in apart] == [left.exit_index for left in whole]
     for one, other in zip(apart, whole, strict=True):
@@ -103,7 +102,7 @@ def test_answers_come_while_the_stream_is_read(model_of, encoded):
     def stream():
         for row in range(60):
             read.append(row)
-            yield cut(encoded, row, row + 1)
+            yield encoded.part(row, row + 1)
 
     answers = sequential(model_of("bert"), find_rule("entropy"), 0.5, stream(), CPU)
     next(answers)
@@ -112,7 +111,7 @@ def test_answers_come_while_the_stream_is_read(model_of, encoded):
 
 def test_an_empty_stream_has_no_answers(model_of, encoded):
     for how in WAYS:
-        assert list(execute(model_of("bert"), find_rule("entropy"), 0.5, cut(encoded, 0, 0), how)) == []
+        assert list(execute(model_of("bert"), find_rule("entropy"), 0.5, encoded.part(0, 0), how)) == []
         assert list(execute(model_of("bert"), find_rule("entropy"), 0.5, [], how)) == []
 
 

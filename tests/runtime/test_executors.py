@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from eebench.backbones.tokens import pack
+from eebench.backbones.tokens import Encoded, pack
 from eebench.rules.catalogue import find_rule
-from eebench.runtime.entries import entries, laid_together
+from eebench.runtime.entries import entries
 from eebench.runtime.executors import EXECUTORS, LONGEST_WAIT, Pool, compact, length_class, pooled
 from eebench.runtime.walking import Walk
 
@@ -60,7 +60,7 @@ def test_late_layers_run_full_when_pooled(batches_seen, alike):
 
 
 def test_no_row_waits_longer_than_so_many_batches(model_of, encoded):
-    rows, entered, waited = laid_together([encoded] * 8), {}, []
+    rows, entered, waited = Encoded.joined([encoded] * 8), {}, []
     batches = list(entries(rows, 4, CPU))
 
     def stream():
