@@ -41,6 +41,7 @@ from eebench.sweep import Accounting, Measured, applies
 from eebench.toy import toy_data, toy_task
 from eebench.trace import Trace, trace_model
 from eebench.trained import TrainedRun
+from eebench.training.loop import Moment
 
 CPU = torch.device("cpu")
 CLOSE = 1e-4
@@ -299,8 +300,8 @@ def check_resume(subject: Subject) -> None:
         raise Skipped("training takes less than two steps")
     whole = checksum(run.model_path)
 
-    def stop(done: int, total: int) -> None:
-        if done == steps // 2 + 1:
+    def stop(moment: Moment) -> None:
+        if moment.done == steps // 2 + 1:
             raise Stopped
 
     with run.lock():

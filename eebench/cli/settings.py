@@ -22,6 +22,7 @@ DataDir = Annotated[
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Where trained models and traces are kept.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing of progress.")]
 RUNS = Path("runs")
 
 
@@ -40,13 +41,14 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def say_precision(jobs: Iterable[Job], device: torch.device) -> None:
-    """Says on stderr in which precision the jobs train, and warns of one that the device only emulates."""
+def say_precision(jobs: Iterable[Job], device: torch.device, quiet: bool = False) -> None:
+    """Says on stderr, unless `quiet`, in which precision the jobs train; warns of one that the device only emulates."""
     from eebench.training.precision import bf16_slowdown, multiplies_in_bf16
 
     found, has_units = sorted({job.options.precision for job in jobs}), multiplies_in_bf16(device)
     units = "multiplies in bf16" if has_units else "does not multiply in bf16"
-    typer.echo(f"precision {', '.join(found)}; this {device.type} {units}.", err=True)
+    if not quiet:
+        typer.echo(f"precision {', '.join(found)}; this {device.type} {units}.", err=True)
     if "bf16" in found and not has_units:
         typer.echo(
             f"warning: bf16 is emulated here, a matrix product takes {bf16_slowdown(device):.0f} times as long as "

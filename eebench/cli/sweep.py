@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eebench.cli.settings import RUNS, DataDir, Device, Runs
+from eebench.cli.settings import RUNS, DataDir, Device, Quiet, Runs
 
 if TYPE_CHECKING:
     from eebench.engine.execute import Executor
@@ -27,6 +27,7 @@ def sweep(
     data_dir: DataDir = None,
     device: Device = "auto",
     runs: Runs = RUNS,
+    quiet: Quiet = False,
 ) -> None:
     """Train what is missing, trace it, replay every rule and setting, and write the results tables.
 
@@ -61,8 +62,8 @@ def sweep(
             typer.echo(f"These include a search; the final runs of {waiting} cells depend on it.")
         return
     plan = planner.plan(loaded, wanted)
-    say_precision(plan.jobs, place)
-    with PlanProgress(Console(stderr=True)) as progress:
+    say_precision(plan.jobs, place, quiet)
+    with PlanProgress(Console(stderr=True, quiet=quiet)) as progress:
         if search := trials(planner, loaded, wanted):
             tried = run_plan(search_plan(search), executor, progress, (loaded.selection,))
             loaded = tune(loaded, search, tried)

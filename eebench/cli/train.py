@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eebench.cli.settings import RUNS, DataDir, Device, Runs
+from eebench.cli.settings import RUNS, DataDir, Device, Quiet, Runs
 
 if TYPE_CHECKING:
     from eebench.engine.local import Outcome
@@ -37,6 +37,7 @@ def train(
     metric: Annotated[str, typer.Option(help="Metric of your task.")] = "accuracy",
     device: Device = "auto",
     runs: Runs = RUNS,
+    quiet: Quiet = False,
 ) -> None:
     """Train one method on one task (or continue, or find it done) and show its exits.
 
@@ -73,8 +74,8 @@ def train(
     if cell.job is None:
         raise UserError(cell.problem)
     executor = Executor(Store(runs), place)
-    say_precision([cell.job], place)
-    with PlanProgress(Console(stderr=True)) as progress:
+    say_precision([cell.job], place, quiet)
+    with PlanProgress(Console(stderr=True, quiet=quiet)) as progress:
         outcome = run_plan(Plan((cell,), in_order([cell.job])), executor, progress)[0]
     if outcome.trace is None:
         raise RunError(f"{cell.job.title} failed: {outcome.reason}")

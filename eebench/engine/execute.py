@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,9 @@ from eebench.tasks.splits import HELD_OUT, Split, hold_out
 from eebench.trace import TRACE_VERSION, Trace, load_trace, save_trace, trace_model
 from eebench.training import learning
 from eebench.training.checkpoints import CheckpointFile
-from eebench.training.loop import Setup, Trainer
+from eebench.training.loop import OnStep, Setup, Trainer, unwatched
 from eebench.training.stages import Examples
 
-OnStep = Callable[[int, int], None]
 CALMER = "try a lower learning rate (--set lr=...) or precision=fp32"
 HOLDOUT_SEED = 0
 """The held-out slice is the same for every seed, so that seeds differ in training alone."""
@@ -47,7 +45,7 @@ class Executor:
         """The run directory of a job."""
         return self.store.run(job.spec)
 
-    def ensure_trained(self, job: Job, on_step: OnStep = lambda done, total: None) -> Run:
+    def ensure_trained(self, job: Job, on_step: OnStep = unwatched) -> Run:
         """The trained run of `job`: made now, continued, or found done. Two processes do the work once."""
         run = self.run(job)
         with run.lock():
@@ -57,7 +55,7 @@ class Executor:
                 self._train(job, run, on_step)
         return run
 
-    def ensure_trace(self, job: Job, split: str = "dev", on_step: OnStep = lambda done, total: None) -> Trace:
+    def ensure_trace(self, job: Job, split: str = "dev", on_step: OnStep = unwatched) -> Trace:
         """The trace of `job` on `split`; a damaged trace or run is noticed by its checksum and made again."""
         run = self.ensure_trained(job, on_step)
         with run.lock():

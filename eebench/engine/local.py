@@ -12,6 +12,7 @@ from eebench.errors import EebenchError
 from eebench.plan import Cell, Job, Plan
 from eebench.tasks.splits import HELD_OUT
 from eebench.trace import Trace
+from eebench.training.loop import Moment
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,12 @@ class Reporter(Protocol):
         """A job begins (or is looked up)."""
         ...
 
-    def step(self, done: int, total: int) -> None:
-        """`done` of `total` training steps of the current job."""
+    def step(self, moment: Moment) -> None:
+        """A training step of the current job is done."""
+        ...
+
+    def finished(self, job: Job, trace: Trace | None) -> None:
+        """A job is done, or was found done; `trace` is that of dev, where one was asked for."""
         ...
 
     def failed(self, job: Job, reason: str) -> None:
@@ -54,7 +59,10 @@ class Silent:
     def started(self, job: Job, number: int, total: int) -> None:
         """Nothing."""
 
-    def step(self, done: int, total: int) -> None:
+    def step(self, moment: Moment) -> None:
+        """Nothing."""
+
+    def finished(self, job: Job, trace: Trace | None) -> None:
         """Nothing."""
 
     def failed(self, job: Job, reason: str) -> None:
@@ -87,6 +95,7 @@ def run_plan(
                 traces[job.key] = {split: executor.ensure_trace(job, split, reporter.step) for split in asked}
             else:
                 executor.ensure_trained(job, reporter.step)
+            reporter.finished(job, traces.get(job.key, {}).get(job.task.dev_split))
     return [_outcome(cell, failures, traces) for cell in plan.cells]
 
 

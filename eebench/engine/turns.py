@@ -16,7 +16,7 @@ import torch
 from eebench.errors import RunError
 from eebench.model import MultiExitModel
 from eebench.training.checkpoints import CheckpointFile
-from eebench.training.loop import Setup, Trainer
+from eebench.training.loop import Moment, Setup, Trainer
 from eebench.training.stages import Stage
 
 Item = TypeVar("Item")
@@ -58,8 +58,8 @@ class PausedLoop:
         finally:
             self._paused.release()
 
-    def _on_step(self, done: int, total: int) -> None:
-        if done % self._steps == 0:
+    def _on_step(self, moment: Moment) -> None:
+        if moment.done % self._steps == 0:
             self._paused.release()
             self._wait()
 

@@ -52,11 +52,30 @@ class Setup:
         )
 
 
-class Trainer:
-    """Runs the stages of one method on one model.
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands after a step: `done` of `total` steps of all stages, in epoch `epoch` (from 1) of `epochs`.
 
-    `on_step(done, total)` is told after every step, for progress bars.
+    `loss()` is the mean loss of the epoch so far; asking waits for the device.
     """
+
+    done: int
+    total: int
+    stage: str
+    epoch: int
+    epochs: int
+    loss: Callable[[], float]
+
+
+OnStep = Callable[[Moment], None]
+
+
+def unwatched(moment: Moment) -> None:
+    """Nobody asks how far training has come."""
+
+
+class Trainer:
+    """Runs the stages of one method on one model; `on_step` is told after every step, for whoever shows progress."""
 
     def __init__(
         self,
@@ -64,7 +83,7 @@ class Trainer:
         stages: Sequence[Stage],
         setup: Setup,
         file: CheckpointFile,
-        on_step: Callable[[int, int], None] = lambda done, total: None,
+        on_step: OnStep = unwatched,
     ) -> None:
         self.model, self.stages, self.setup, self.file, self.on_step = model, stages, setup, file, on_step
         self.checkpoint = Checkpoint(Progress())
@@ -136,7 +155,12 @@ class Trainer:
             step = Step(index, rows, progress.epoch, done, total)
             watch.add(self._step(stage, optimizer, trained, step, labels), progress.steps)
             progress.steps += 1
-            self.on_step(progress.steps, self.total_steps)
+            self.on_step(
+                Moment(
+                    progress.steps, self.total_steps, stage.name, progress.epoch + 1,
+                    stage.rounds(self.steps_per_epoch), watch.mean_loss,
+                )
+            )  # fmt: skip
         progress.epoch += 1
         self._close_epoch(stage, watch.record())
 
@@ -222,6 +246,10 @@ class LossWatch:
                 f"the loss is not finite at step {step + 1}; try a lower learning rate (--set lr=...) "
                 "or precision=fp32."
             )
+
+    def mean_loss(self) -> float:
+        """Mean loss so far."""
+        return float(self.sums["loss"]) / self.count
 
     def means(self) -> dict[str, float]:
         """Mean of each term over the epoch."""

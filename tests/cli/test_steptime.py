@@ -2,6 +2,9 @@ import csv
 from pathlib import Path
 
 import pytest
+import torch
+
+from eebench.training.precision import auto_precision
 
 MOODS = {"name": "moods", "train": "train.csv", "dev": "dev.csv", "text": ["sentence"], "label": "label"}
 
@@ -33,7 +36,9 @@ def test_a_suite_is_timed_and_nothing_is_trained(eebench, write_suite, rows):
     ]
     assert found[0]["ratio"] == "1.000" and found[1]["ratio"] == found[2]["ratio"]
     assert all(float(row["step_ms"]) > 0 and row["steps"] == "2" for row in found)
-    assert {(row["batch_size"], row["threads"], row["precision"]) for row in found} == {("16", "1", "fp32")}
+    assert {(row["batch_size"], row["threads"], row["precision"]) for row in found} == {
+        ("16", "1", auto_precision(torch.device("cpu")))
+    }
     text = answer.out.splitlines()
     assert text[0].split() == ["task", "backbone", "method", "stage", "ms", "/", "step", "ratio"]
     assert len(text) == 9 and text[-1] == "wrote results/small/steptime.csv"

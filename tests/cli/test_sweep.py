@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ def test_a_sweep_writes_results_that_stay_the_same(eebench, write_suite, rows_of
     write_suite(methods=["pabee", "shallow-deep"])
     first = eebench(*SWEEP)
     assert first.code == 0 and first.out == "wrote results/small; `eebench report --suite small` draws it.\n"
-    assert first.err.splitlines()[1:] == ["[1/1] pabee on moods, toy, seed 1"]
+    begun, ended = first.err.splitlines()[1:]
+    assert begun == "[1/1] pabee on moods, toy, seed 1"
+    assert re.fullmatch(r"\[1/1\] done in 0:\d\d, accuracy \d+\.\d on dev", ended)
     assert {path.name for path in Path("results/small").iterdir()} == {
         "points.csv", "exits.csv", "summary.csv", "runs.csv", "costs.csv", "provenance.json",
     }  # fmt: skip

@@ -15,10 +15,12 @@ def train(eebench, toy_suite):
 
 def test_exits_and_the_rule_are_shown(train):
     answer = train("pabee", "--seed", "3")
-    said, started, learned = answer.err.splitlines()
+    said, started, ended, learned = answer.err.splitlines()
     assert (
         answer.code == 0 and said.startswith("precision ") and started == "[1/1] pabee on moods, toy, seed 3"
     )
+    assert ended.endswith(", accuracy 50.0 on dev")
+    assert train("pabee", "--seed", "3", "--quiet").err.splitlines() == [learned]
     # Six steps teach the toy backbone nothing, and that is noticed.
     assert learned == "This model did not learn: exits 1, 2 give one answer to every row."
     lines = answer.out.splitlines()

@@ -72,8 +72,8 @@ planner.remember(toy_data())
 method = find_method(sys.argv[2])
 options = resolve_options(method, {**QUICK, "epochs": 3, "select": "best"}, "test")
 job = planner.job(method, options, "toy", toy_task(), 1)
-def step(done, total):
-    if done == int(sys.argv[3]):
+def step(moment):
+    if moment.done == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 Executor(Store(pathlib.Path(sys.argv[1])), torch.device("cpu")).ensure_trained(job, step)
 """
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_bytes(tmp_path, to
     resumed = Executor(Store(tmp_path / "killed"), torch.device("cpu"))
     assert resumed.run(job).directory.joinpath("checkpoint.json").exists()
     done = []
-    resumed.ensure_trained(job, lambda step, total: done.append(step))
+    resumed.ensure_trained(job, lambda moment: done.append(moment.done))
     assert done[0] in (7, 13)  # the epoch after the last whole one, not the first
     whole = Executor(Store(tmp_path / "whole"), torch.device("cpu"))
     whole.ensure_trained(job)
@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_means_starting_again(tmp_path, toy_job):
     (path,) = executor.run(job).directory.glob("checkpoint-*.safetensors")
     path.write_bytes(path.read_bytes()[:-9] + b"\x01" * 9)
     done = []
-    executor.ensure_trained(job, lambda step, total: done.append(step))
+    executor.ensure_trained(job, lambda moment: done.append(moment.done))
     assert done[0] == 1 and executor.run(job).is_done()
 
 

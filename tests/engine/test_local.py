@@ -10,13 +10,16 @@ class Recorder:
     """A reporter that remembers."""
 
     def __init__(self):
-        self.begun, self.failures = [], []
+        self.begun, self.failures, self.ended = [], [], []
 
     def started(self, job, number, total):
         self.begun.append((job.method.name, number, total))
 
-    def step(self, done, total):
+    def step(self, moment):
         pass
+
+    def finished(self, job, trace):
+        self.ended.append((job.method.name, trace is not None))
 
     def failed(self, job, reason):
         self.failures.append((job.method.name, reason))
@@ -38,6 +41,7 @@ def test_needs_come_first_and_shared_runs_once(plan, executor):
     assert [name for name, *_ in recorder.begun] == ["finetune", "deebert", "pabee"]
     assert [outcome.status for outcome in outcomes] == ["ok", "ok", "ok"]
     assert outcomes[1].trace is outcomes[2].trace
+    assert recorder.ended == [("finetune", False), ("deebert", True), ("pabee", True)]
 
 
 def test_a_failure_is_an_outcome_and_those_who_need_it_are_skipped(toy_job, executor):

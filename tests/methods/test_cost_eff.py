@@ -44,6 +44,7 @@ from eebench.model import copy_weights, weights_of
 from eebench.options import resolve_options
 from eebench.slender import Size, layer_parts, size_of
 from eebench.store import Store
+from eebench.training.loop import Moment
 from eebench.training.stages import Stage, Step
 
 BERT_BASE = Size(12, 3072, 768)
@@ -389,8 +390,8 @@ class Killed(Exception):
 
 
 def kill_at(executor: Executor, job, step: int) -> None:
-    def on_step(done: int, total: int) -> None:
-        if done == step:
+    def on_step(moment: Moment) -> None:
+        if moment.done == step:
             raise Killed
 
     with pytest.raises(Killed):

@@ -226,8 +226,8 @@ def test_a_model_that_changed_shape_goes_on_with_the_shape_of_its_checkpoint(set
 
     stages = [Stage("small", 3, 5e-3, loss_of_all, first=halve)]
 
-    def stop(done, total):
-        if done == 8:
+    def stop(moment):
+        if moment.done == 8:
             raise Stopped
 
     whole, part = make_model(), make_model()
