@@ -68,7 +68,7 @@ def first_settings(rule: Rule, trace: Trace, thresholds: Tensor, rows: slice) ->
         # where equality passes too.
         signed = criterion if rule.sense == "below" else -criterion
         best = signed if best is None else torch.minimum(best, signed)
-        yield torch.searchsorted(thresholds, best.contiguous(), right=rule.sense == "below")
+        yield torch.searchsorted(thresholds, best, right=rule.sense == "below")
     yield torch.zeros(samples, dtype=torch.int64, device=device)
 
 

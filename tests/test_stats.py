@@ -193,7 +193,14 @@ def test_places_of_the_numbers_a_summary_shows():
 
 @pytest.mark.parametrize(
     ("speedup", "enough"),
-    [(1.98, False), (1.994, False), (np.nextafter(1.995, 0), False), (1.995, True), (1.996, True), (2.0, True)],
+    [
+        (1.98, False),
+        (1.994, False),
+        (np.nextafter(1.995, 0), False),
+        (1.995, True),
+        (1.996, True),
+        (2.0, True),
+    ],
 )
 def test_a_speedup_counts_as_it_is_printed(speedup, enough):
     """1.996x prints as 2.00x, 1.994x as 1.99x; a wider tolerance would let 1.98x pass for twice the speed."""

@@ -86,6 +86,15 @@ def test_gram_matrix_is_the_cka_step_of_the_papers():
     assert step.linear(128) == 0 and step.layers == 0
 
 
+def test_what_is_computed_before_a_layer_is_all_that_bears_its_number():
+    extras = {"gate_1": Operations(Polynomial(7)), "probe_1": Operations(Polynomial(1), layers=2),
+              "gate_11": Operations(Polynomial(30)), "similarity": gram_matrix(4)}  # fmt: skip
+    nothing = Operations()
+    cost = ModelCost(nothing, (nothing,) * 11, {}, nothing, extras)
+    assert cost.before(1) == Operations(Polynomial(8), layers=2)
+    assert cost.before(11) == Operations(Polynomial(30)) and cost.before(2) == nothing
+
+
 def test_model_cost_survives_json():
     layer = Operations(Polynomial(0, 10), Polynomial(0, Fraction(1, 2), Fraction(3, 2)), layers=1)
     cost = ModelCost(
