@@ -73,9 +73,9 @@ def test_fit_needs_four_different_pairs(lengths: list[int], counts: list[int]):
 
 def test_operations_sum_part_by_part():
     layer = Operations(Polynomial(0, 10, 0), Polynomial(0, 0, 2), Polynomial(0, 3, 0), 1, Polynomial(5))
-    head = Operations(linear=Polynomial(7), elementwise=Polynomial(1))
+    head = Operations(Polynomial(7), Polynomial(8), Polynomial(9), 4, Polynomial(1))
     assert layer * 2 + head == Operations(
-        Polynomial(7, 20, 0), Polynomial(0, 0, 4), Polynomial(0, 6, 0), 2, Polynomial(11)
+        Polynomial(7, 20, 0), Polynomial(8, 0, 4), Polynomial(9, 6, 0), 6, Polynomial(11)
     )
 
 
