@@ -37,6 +37,11 @@ class TestParetoFront:
     def test_a_point_without_a_number_is_no_point(self):
         nan = float("nan")
         assert pareto_front([nan, 1, 2], [0.9, nan, 0.1]).tolist() == [False, False, True]
+        assert pareto_front([None, 1, 2], [0.9, None, 0.1]).tolist() == [False, False, True]
+
+    def test_the_front_is_a_mask(self):
+        names = np.array(["a", "b", "c"])
+        assert names[pareto_front([1, 2, 3], [0.5, 0.9, 0.8])].tolist() == ["a", "b"]
 
     def test_nothing(self):
         assert pareto_front([], []).tolist() == []
