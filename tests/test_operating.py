@@ -193,6 +193,11 @@ def test_the_intervals_by_hand():
     # A certainty is reached: from the strictest threshold down. The last exit's 0.9 is asked of nobody.
     assert low.tolist() == pytest.approx([1.0, 0.5, 0.25, 0.2375])
     assert high.tolist() == pytest.approx([1.02, 1.0, 0.5, 0.25])
+    low, high = intervals(find_rule("learned"), [one], 2)  # thinned, the outermost values stay
+    assert low.tolist() == pytest.approx([1.0, 0.25, 0.2375])
+    nobody = replace(one, executed=torch.zeros(2, 4, dtype=torch.bool))  # no value: two settings around 0
+    low, high = intervals(find_rule("learned"), [nobody], 100)
+    assert low.tolist() == pytest.approx([0.0, -0.01]) and high.tolist() == pytest.approx([0.01, 0.0])
     low, high = intervals(find_rule("patience"), [one], 100)
     assert high.tolist() == find_rule("patience").grid(one.geometry) and (high - low == 1).all()
 

@@ -120,6 +120,8 @@ def test_regression_has_no_confusion_and_few_rules():
     assert replay(find_rule("budgeted"), trace, [1.0]).exits.tolist() == [[4, 0]]
     with pytest.raises(UserError, match="'entropy' is not for regression.*budgeted"):
         replay(find_rule("entropy"), trace, [0.1])
+    with pytest.raises(UserError, match="'score-patience' is not for classification"):
+        replay(find_rule("score-patience"), random_trace(), [1.0])
 
 
 def test_samples_near_a_threshold_are_counted():
@@ -155,6 +157,12 @@ def test_near_is_within_the_margin_of_either_side_and_only_where_the_layer_ran()
     assert near_threshold(rule, replace(gated, scores=scores + 4), 0.5, margin=0.25).all()
     far = replace(gated, gates=scores[:1].repeat(2, 1), scores=scores + 4)
     assert near_threshold(rule, far, 0.5, margin=0.25).tolist() == [True, True, False, False, True]
+
+
+def test_near_at_any_exit_but_the_last_counts():
+    scores = torch.tensor([[0.5, 0.9, 0.9], [0.9, 0.5, 0.9], [0.9, 0.9, 0.5]])
+    trace = replace(random_trace(exits=3, samples=3), scores=scores)
+    assert near_threshold(find_rule("learned"), trace, 0.5).tolist() == [True, True, False]
 
 
 def test_an_empty_grid_is_an_empty_answer():
