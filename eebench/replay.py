@@ -68,7 +68,7 @@ def first_settings(rule: Rule, trace: Trace, thresholds: Tensor, rows: slice) ->
         # where equality passes too.
         signed = criterion if rule.sense == "below" else -criterion
         best = signed if best is None else torch.minimum(best, signed)
-        yield torch.searchsorted(thresholds, best.contiguous(), right=rule.sense == "below")
+        yield torch.searchsorted(thresholds, best, right=rule.sense == "below")
     yield torch.zeros(samples, dtype=torch.int64, device=device)
 
 
@@ -125,9 +125,8 @@ def exit_indices(rule: Rule, trace: Trace, thresholds: Sequence[float]) -> Tenso
     steps = torch.arange(len(thresholds), device=signed.device)[:, None]
     left = torch.zeros(len(thresholds), trace.samples, dtype=torch.int64, device=signed.device)
     for rows in chunks(trace.samples):
-        for index, since in enumerate(first_settings(rule, trace, signed, rows)):
-            if index < len(trace.exit_layers) - 1:
-                left[:, rows] += steps < since
+        for since in first_settings(rule, trace, signed, rows):
+            left[:, rows] += steps < since  # never at the last exit, which has left by setting 0
     return left[torch.argsort(places)]
 
 

@@ -199,7 +199,7 @@ def table_text(name: str, table: pd.DataFrame | None) -> str:
     cells = pd.DataFrame({column.name: _cells(table[column.name], column.places) for column in schema})
     keys = [column for column in schema if column.order]
     _refuse_twins(name, cells, [column.name for column in keys])
-    ordered = cells.sort_values([column.name for column in keys], key=_ranker(keys), kind="stable")
+    ordered = cells.sort_values([column.name for column in keys], key=_ranker(keys))
     return str(ordered.to_csv(index=False, lineterminator="\n"))
 
 

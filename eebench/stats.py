@@ -114,7 +114,7 @@ def area_under_front(relative_cost: ArrayLike, score: ArrayLike) -> float:
     costs, scores = _paired(relative_cost, score)
     known = ~(np.isnan(costs) | np.isnan(scores))
     costs, scores = costs[known], scores[known]
-    order = np.argsort(costs, kind="stable")
+    order = np.argsort(costs)  # among equally dear points any order gives the same area
     best = np.maximum.accumulate(scores[order]) if order.size else scores
     # Clipping gives every point dearer than the full model a step of width 0.
     edges = np.append(np.clip(costs[order], 0.0, 1.0), 1.0)

@@ -133,7 +133,14 @@ def test_values_that_never_pass_are_no_thresholds():
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.1234, 0.1278, 0.126), (0.0, 1.0, 0.5), (0.94, 1.06, 1.0), (-0.5, 0.2, 0.0), (4.0, 6.0, 5.0)],
+    [
+        (0.1234, 0.1278, 0.126),
+        (0.0, 1.0, 0.5),
+        (0.94, 1.06, 1.0),
+        (-0.5, 0.2, 0.0),
+        (4.0, 6.0, 5.0),
+        (0.08, 0.16, 0.1),
+    ],
 )
 def test_the_shortest_number(low, high, expected):
     assert shortest(low, high) == expected
@@ -166,3 +173,48 @@ def test_a_threshold_of_the_grid_is_preferred():
     one = curve([1.0, 2.0], [0.9, 0.8])
     assert one.threshold(0, [0.25, 1.5]) == 0.25 and one.threshold(1, [0.25, 1.5]) == 1.5
     assert one.threshold(0) == 0.5
+
+
+def test_a_threshold_belongs_to_the_setting_that_it_closes():
+    one = curve([1.0, 2.0], [0.9, 0.8])
+    assert one.threshold(0, [1.0]) == 1.0 and one.threshold(1, [1.0]) == 2.0
+
+
+def test_of_equally_fast_settings_the_best_is_taken():
+    one = curve([1.0, 1.5, 1.5, 2.0, 2.0, 3.0], [0.9, 0.8, 0.7, 0.5, 0.6, 0.4])
+    assert one.below(3) == 1 and one.slowest_at(2.0) == 4 and one.nearest(2.0) == 4
+
+
+def test_the_intervals_by_hand():
+    """Between the values that occur, and a hundredth (of one more than the value) beyond the outermost two."""
+    scores = torch.tensor([[0.25, 0.5, 1.0, 0.5], [0.9] * 4])
+    one = replace(measured(4, exits=2).trace, scores=scores)
+    low, high = intervals(find_rule("learned"), [one], 100)
+    # A certainty is reached: from the strictest threshold down. The last exit's 0.9 is asked of nobody.
+    assert low.tolist() == pytest.approx([1.0, 0.5, 0.25, 0.2375])
+    assert high.tolist() == pytest.approx([1.02, 1.0, 0.5, 0.25])
+    low, high = intervals(find_rule("learned"), [one], 2)  # thinned, the outermost values stay
+    assert low.tolist() == pytest.approx([1.0, 0.25, 0.2375])
+    nobody = replace(one, executed=torch.zeros(2, 4, dtype=torch.bool))  # no value: two settings around 0
+    low, high = intervals(find_rule("learned"), [nobody], 100)
+    assert low.tolist() == pytest.approx([0.0, -0.01]) and high.tolist() == pytest.approx([0.01, 0.0])
+    low, high = intervals(find_rule("patience"), [one], 100)
+    assert high.tolist() == find_rule("patience").grid(one.geometry) and (high - low == 1).all()
+
+
+def test_a_score_that_needs_the_answers_themselves_has_a_curve_too():
+    """A correlation is no sum over samples: by hand from the answers of each sample's exit."""
+    labels, random = torch.linspace(0, 5, 40), torch.Generator().manual_seed(3)
+    logits = labels[None, :, None] + torch.tensor([2.0, 1.0, 0.1])[:, None, None] * torch.randn(
+        3, 40, 1, generator=random
+    )
+    one = measured(40, exits=3)
+    trace = replace(one.trace, logits=logits, labels=labels)
+    curve = curve_of(find_rule("learned"), [replace(one, trace=trace, metrics=("pearson",))])
+    certain = trace.scores.numpy()
+    for place in range(0, len(curve.scores), 9):
+        leaves = certain >= curve.threshold(place)
+        leaves[-1] = True
+        answers = logits.numpy()[leaves.argmax(axis=0), np.arange(40), 0]
+        assert curve.scores[place] == pytest.approx(np.corrcoef(labels.numpy(), answers)[0, 1], abs=1e-6)
+    assert len(curve.scores) > 40 and curve.scores[0] > 0.99 > curve.scores[-1]

@@ -120,6 +120,8 @@ def test_regression_has_no_confusion_and_few_rules():
     assert replay(find_rule("budgeted"), trace, [1.0]).exits.tolist() == [[4, 0]]
     with pytest.raises(UserError, match="'entropy' is not for regression.*budgeted"):
         replay(find_rule("entropy"), trace, [0.1])
+    with pytest.raises(UserError, match="'score-patience' is not for classification"):
+        replay(find_rule("score-patience"), random_trace(), [1.0])
 
 
 def test_samples_near_a_threshold_are_counted():
@@ -132,11 +134,35 @@ def test_samples_near_a_threshold_are_counted():
 
 
 def test_a_gate_near_its_threshold_counts_but_where_it_never_skips():
-    trace = Trace((1, 2), torch.zeros(2, 2, 2), torch.zeros(2).long(), torch.ones(2), torch.arange(2))
-    gated = replace(trace, gates=torch.tensor([[0.5, 1.0], [0.1, 0.1]]), gate_threshold=0.5)
+    # Three samples, two layers: the first gate is near for the first sample, the second for the third.
+    trace = Trace((1, 2), torch.zeros(2, 3, 2), torch.zeros(3).long(), torch.ones(3), torch.arange(3))
+    gates = torch.tensor([[0.5, 1.0, 0.1], [0.1, 0.1, 0.50005]])
+    gated = replace(trace, gates=gates, gate_threshold=0.5)
     rule = find_rule("budgeted")
-    assert near_threshold(rule, gated, 2.0).tolist() == [True, False]
-    assert near_threshold(rule, replace(gated, gate_threshold=1.0), 2.0).tolist() == [False, False]
+    assert near_threshold(rule, gated, 2.0).tolist() == [True, False, True]
+    assert near_threshold(rule, replace(gated, gate_threshold=1.0), 2.0).tolist() == [False] * 3
+
+
+def test_near_is_within_the_margin_of_either_side_and_only_where_the_layer_ran():
+    """Learned scores and gates in binary fractions, so that a distance can be the margin exactly."""
+    scores = torch.tensor([[0.25, 0.75, 0.125, 0.875, 0.25], [0.5] * 5])
+    trace = Trace(
+        (1, 2), torch.zeros(2, 5, 2), torch.zeros(5).long(), torch.ones(5), torch.arange(5), scores=scores,
+        executed=torch.tensor([[True, True, True, True, False], [True] * 5]),
+    )  # fmt: skip
+    rule = find_rule("learned")
+    # The last exit's 0.5 is never compared with anything.
+    assert near_threshold(rule, trace, 0.5, margin=0.25).tolist() == [True, True, False, False, False]
+    gated = replace(trace, gates=scores, gate_threshold=0.5)
+    assert near_threshold(rule, replace(gated, scores=scores + 4), 0.5, margin=0.25).all()
+    far = replace(gated, gates=scores[:1].repeat(2, 1), scores=scores + 4)
+    assert near_threshold(rule, far, 0.5, margin=0.25).tolist() == [True, True, False, False, True]
+
+
+def test_near_at_any_exit_but_the_last_counts():
+    scores = torch.tensor([[0.5, 0.9, 0.9], [0.9, 0.5, 0.9], [0.9, 0.9, 0.5]])
+    trace = replace(random_trace(exits=3, samples=3), scores=scores)
+    assert near_threshold(find_rule("learned"), trace, 0.5).tolist() == [True, True, False]
 
 
 def test_an_empty_grid_is_an_empty_answer():
@@ -160,8 +186,9 @@ def test_close_scores_are_replayed_too():
         assert torch.equal(exit_indices(rule, trace, [1.0, 2.0]), expected)
 
 
-def test_a_rule_without_its_signals_names_those_that_would_work():
+@pytest.mark.parametrize("ask", [replay, exit_indices])
+def test_a_rule_without_its_signals_names_those_that_would_work(ask):
     with pytest.raises(
         UserError, match="needs the signal 'score', which this model has not; .*work here: budgeted, ent"
     ):
-        replay(find_rule("learned"), random_trace(), [0.5])
+        ask(find_rule("learned"), random_trace(), [0.5])

@@ -79,6 +79,24 @@ class TestTableText:
             "full_2mac@128,own pooler,cls"
         )
 
+    @pytest.mark.parametrize(
+        ("name", "numbers"),
+        [
+            ("points", "12.3457 12.3457 12 12.346 12.346 12 12.346"),
+            ("exits", "12 12.3457 12.3457 12 12.3"),
+            ("summary", "12.3457 12.346 12.3457 12.3457 12"),
+            ("runs", "12 12 12 12 12.3457 12"),
+            ("costs", "12 12"),
+            ("histograms", "12.35 12.35 12"),
+            ("checks", "12 12"),
+            ("simple", "12.3457 12.3457 12 12.346 12 12.346"),
+        ],
+    )
+    def test_every_number_has_the_decimals_of_its_column(self, name: str, numbers: str):
+        row = {column.name: "x" if column.places is None else 12.3456789 for column in SCHEMAS[name]}
+        (cells,) = rows_of(table_text(name, pd.DataFrame([row])))
+        assert [cell for cell in cells if cell != "x"] == numbers.split()
+
     def test_missing_numbers_are_empty_cells(self):
         rows = [point(score_std=None, speedup_flops=float("nan"), flops_per_sample=None)]
         cells = rows_of(table_text("points", pd.DataFrame(rows)))[0]
@@ -116,6 +134,13 @@ class TestTableText:
     def test_seeds_and_exits_sort_as_numbers(self):
         text = table_text("runs", pd.DataFrame([run(seed=seed) for seed in (10, 9, 1)]))
         assert [row[3] for row in rows_of(text)] == ["1", "9", "10"]
+
+    def test_a_missing_number_sorts_before_all_others(self):
+        text = table_text("runs", pd.DataFrame([run(seed=seed) for seed in (1, 0, None)]))
+        assert [row[3] for row in rows_of(text)] == ["", "0", "1"]
+        bins = [{**histogram()[1], "low": low} for low in (-1e300, None)]
+        first, _ = rows_of(table_text("histograms", pd.DataFrame(bins)))
+        assert first[4] == ""
 
     def test_bins_sort_by_their_limits(self):
         rows = rows_of(table_text("histograms", pd.DataFrame(histogram())))

@@ -37,6 +37,11 @@ class TestParetoFront:
     def test_a_point_without_a_number_is_no_point(self):
         nan = float("nan")
         assert pareto_front([nan, 1, 2], [0.9, nan, 0.1]).tolist() == [False, False, True]
+        assert pareto_front([None, 1, 2], [0.9, None, 0.1]).tolist() == [False, False, True]
+
+    def test_the_front_is_a_mask(self):
+        names = np.array(["a", "b", "c"])
+        assert names[pareto_front([1, 2, 3], [0.5, 0.9, 0.8])].tolist() == ["a", "b"]
 
     def test_nothing(self):
         assert pareto_front([], []).tolist() == []
@@ -133,6 +138,11 @@ class TestMeanAndStd:
         with pytest.raises(ValueError, match="at least one"):
             mean_and_std([])
 
+    def test_single_precision_numbers_are_averaged_in_double(self):
+        # 2^24 + 1 has no fp32: a sum in fp32 would lose both ones.
+        mean, _ = mean_and_std(np.array([2**24, 1, 1], dtype=np.float32))
+        assert mean == (2**24 + 2) / 3
+
 
 class TestAggregateSeeds:
     ROWS = pd.DataFrame(
@@ -163,6 +173,13 @@ class TestAggregateSeeds:
         assert table["method"].tolist() == ["deebert", "pabee", "alone"]
         assert table["score_mean"].tolist() == pytest.approx([0.85, 0.6, 0.4])
 
+    def test_a_key_without_a_name_is_a_combination_too(self):
+        nameless = self.ROWS.assign(setting=["S=1", "S=1", None, None, "S=1"])
+        table = aggregate_seeds(nameless, ["method", "setting"], ["flops"])
+        assert table["method"].tolist() == ["pabee", "deebert", "alone"]
+        assert table["setting"].isna().tolist() == [False, True, False]
+        assert table["seeds"].tolist() == [2, 2, 1]
+
     def test_a_seed_counted_twice_is_refused(self):
         twice = pd.concat([self.ROWS, self.ROWS.iloc[[0]]])
         with pytest.raises(ValueError, match="seed appears twice"):
@@ -179,9 +196,20 @@ def test_places_of_the_numbers_a_summary_shows():
     assert best_at_speedup([1.9], [0.9]) is None
 
 
-@pytest.mark.parametrize(("speedup", "enough"), [(1.98, False), (1.994, False), (1.996, True), (2.0, True)])
+@pytest.mark.parametrize(
+    ("speedup", "enough"),
+    [
+        (1.98, False),
+        (1.994, False),
+        (np.nextafter(1.995, 0), False),
+        (1.995, True),
+        (1.996, True),
+        (2.0, True),
+    ],
+)
 def test_a_speedup_counts_as_it_is_printed(speedup, enough):
     """1.996x prints as 2.00x, 1.994x as 1.99x; a wider tolerance would let 1.98x pass for twice the speed."""
+    assert (f"{speedup:.2f}" == "2.00") == enough
     assert (best_at_speedup([speedup], [0.9]) is not None) == enough
     assert bool(fast_enough([speedup], 2.0)[0]) == enough
 
@@ -190,3 +218,15 @@ def test_the_nearest_speedup():
     assert nearest_speedup([1.0, 1.9, 2.2], [0.9, 0.8, 0.7]) == 1
     assert nearest_speedup([1.9, 2.1, float("nan")], [0.8, 0.85, 0.99]) == 1  # as near, and better
     assert nearest_speedup([5.0], [0.1]) == 0
+
+
+def test_a_speedup_that_is_not_known_is_not_fast():
+    assert fast_enough([None, 2.0], 2.0).tolist() == [False, True]
+
+
+def test_points_in_rows_and_columns_are_read_in_reading_order():
+    speedups, scores = np.array([[1.0, 2.0], [3.0, 4.0]]), [0.9, 0.8, 0.7, 0.6]
+    for first, second in ((speedups, scores), (speedups.ravel(), np.reshape(scores, (4, 1)))):
+        assert fastest_within(first, second, 0.7) == 2 and speedup_within(first, second, 0.7) == 3.0
+        assert best_at_speedup(first, second) == 1 and score_at_speedup(first, second) == 0.8
+        assert pareto_front(first, second).tolist() == [True, False, False, False]

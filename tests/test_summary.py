@@ -66,6 +66,7 @@ def test_a_slice_on_which_no_setting_qualifies_leaves_numbers_out():
     slow = curve("holdout", [("a", 1.0, 0.6), ("b", 1.5, 0.6)])
     row = summary([*DEV, *slow], "holdout")
     assert row["speedup_at_1pt"] is None and row["score_at_2x"] is None
+    assert row["setting_at_1pt"] == row["setting_at_2x"] == ""
 
 
 def test_of_equals_the_first_setting_is_chosen():
@@ -93,3 +94,9 @@ def test_every_metric_has_a_summary_of_its_own():
     exits = pd.concat([EXITS, EXITS.assign(metric="f1", score_mean=EXITS["score_mean"] / 2)])
     rows = summarise(pd.DataFrame([*DEV, *other]), exits, "dev").set_index("metric")
     assert rows["full_score"].to_dict() == {"accuracy": 0.9, "f1": 0.45}
+
+
+def test_curves_stay_in_the_order_of_the_points():
+    rules = ["s", "q", "r"]
+    rows = summarise(pd.DataFrame([{**row, "rule": rule} for rule in rules for row in DEV]), EXITS, "dev")
+    assert rows["rule"].tolist() == rules

@@ -295,7 +295,10 @@ def set_modes(model: MultiExitModel) -> None:
 def make_optimizer(
     trained: Sequence[tuple[str, nn.Parameter]], stage: Stage, options: TrainingOptions
 ) -> torch.optim.Optimizer:
-    """AdamW without decay on biases and LayerNorm; one group per decay and learning-rate factor."""
+    """AdamW without decay on biases and LayerNorm; one group per decay and learning-rate factor.
+
+    The rate itself is set before every step.
+    """
     members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in trained:
         decay = 0.0 if _no_decay(name) else options.weight_decay
@@ -304,7 +307,7 @@ def make_optimizer(
         {"params": parameters, "weight_decay": decay, "factor": factor}
         for (decay, factor), parameters in members.items()
     ]
-    return torch.optim.AdamW(groups, lr=stage.lr, eps=options.adam_eps, fused=True)
+    return torch.optim.AdamW(groups, eps=options.adam_eps, fused=True)
 
 
 def _no_decay(name: str) -> bool:

@@ -63,7 +63,7 @@ def test_unusable_config(directory: Path, changes: dict[str, object], message: s
         backbone_config(str(directory))
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/no/such/directory"])
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/directory", "no/such/directory"])
 def test_missing_directory(name: str):
     with pytest.raises(ModelError, match=r"no directory .*; give a directory"):
         backbone_config(name)
@@ -77,6 +77,9 @@ def test_unknown_name_without_a_network():
         patch.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(ModelError, match=r"unknown backbone 'bert-bse-uncased'.*'bert-base-uncased'"):
             backbone_config("bert-bse-uncased")
+        # An owner and a name are a model of the hub, not a directory.
+        with pytest.raises(ModelError, match=r"unknown backbone 'nobody/nothing'"):
+            backbone_config("nobody/nothing")
 
 
 def test_names_of_distilbert(tmp_path: Path):

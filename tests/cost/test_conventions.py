@@ -55,3 +55,9 @@ def test_unknown_convention_suggests_the_closest():
 def test_lengths_below_one_are_refused(length: int):
     with pytest.raises(UserError, match="give a length of 1 or more"):
         flops(LAYER, length, convention("full_2mac"))
+
+
+def test_a_cost_has_the_unit_of_its_convention():
+    assert {name: entry.unit for name, entry in CONVENTIONS.items()} == {
+        "full_2mac": "FLOP", "linear_2mac": "FLOP", "linear_mac": "MAC", "layers": "layer", "torch110_profiler": "FLOP",
+    }  # fmt: skip

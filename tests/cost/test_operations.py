@@ -73,9 +73,9 @@ def test_fit_needs_four_different_pairs(lengths: list[int], counts: list[int]):
 
 def test_operations_sum_part_by_part():
     layer = Operations(Polynomial(0, 10, 0), Polynomial(0, 0, 2), Polynomial(0, 3, 0), 1, Polynomial(5))
-    head = Operations(linear=Polynomial(7), elementwise=Polynomial(1))
+    head = Operations(Polynomial(7), Polynomial(8), Polynomial(9), 4, Polynomial(1))
     assert layer * 2 + head == Operations(
-        Polynomial(7, 20, 0), Polynomial(0, 0, 4), Polynomial(0, 6, 0), 2, Polynomial(11)
+        Polynomial(7, 20, 0), Polynomial(8, 0, 4), Polynomial(9, 6, 0), 6, Polynomial(11)
     )
 
 
@@ -84,6 +84,15 @@ def test_gram_matrix_is_the_cka_step_of_the_papers():
     assert step.matmul(128) == 12_582_912
     assert step.matmul(30) * 2 == 1_382_400
     assert step.linear(128) == 0 and step.layers == 0
+
+
+def test_what_is_computed_before_a_layer_is_all_that_bears_its_number():
+    extras = {"gate_1": Operations(Polynomial(7)), "probe_1": Operations(Polynomial(1), layers=2),
+              "gate_11": Operations(Polynomial(30)), "similarity": gram_matrix(4)}  # fmt: skip
+    nothing = Operations()
+    cost = ModelCost(nothing, (nothing,) * 11, {}, nothing, extras)
+    assert cost.before(1) == Operations(Polynomial(8), layers=2)
+    assert cost.before(11) == Operations(Polynomial(30)) and cost.before(2) == nothing
 
 
 def test_model_cost_survives_json():

@@ -5,7 +5,7 @@ import pytest
 
 from eebench.cost.conventions import convention
 from eebench.cost.operations import ModelCost, Operations, Polynomial
-from eebench.cost.paths import full_flops, path_flops, skipping_flops
+from eebench.cost.paths import full_flops, path_flops, path_operations, skipping_flops
 from eebench.errors import ModelError
 
 
@@ -72,6 +72,19 @@ def test_no_exits_give_no_rows():
 def test_unknown_exit_is_named(evaluated: str):
     with pytest.raises(ModelError, match=r"no cost for an exit after layer 4; .* after layers 1, 2, 3"):
         path_flops(COST, (1, 4), LENGTHS, convention("layers"), evaluated)
+
+
+def test_of_several_unknown_exits_the_first_is_named():
+    with pytest.raises(ModelError, match="no cost for an exit after layer 9;"):
+        path_operations(COST, (9, 40), 40, "all")
+
+
+def test_every_kind_of_operation_is_summed_over_the_path():
+    cost = replace(COST, embedding=Operations(Polynomial(5), normalization=Polynomial(3)))
+    # Embedding, two layers of 999 n, heads 1 and 2; without being asked for, no similarity.
+    assert path_operations(cost, (1, 2, 3), 2, "all") == Operations(
+        Polynomial(5 + 1 + 2, 10 + 20), Polynomial(0, 0, 1 + 2), Polynomial(3, 2 * 999), layers=2
+    )
 
 
 def test_a_step_of_the_similarity_is_paid_at_every_exit_that_asks():

@@ -27,6 +27,12 @@ def test_table_2_of_cost_eff(
     assert width == heads * head_size
 
 
+def test_the_shapes_beside_the_table():
+    """BERT-large of the BERT paper, and all-MiniLM-L6."""
+    assert known_shape("bert-large-uncased") == Shape(24, 1024, 16, 4096)
+    assert known_shape("minilm-l6") == Shape(6, 384, 12, 1536)
+
+
 def test_every_named_shape_splits_into_heads():
     assert all(shape.width % shape.heads == 0 for shape in SHAPES.values())
 

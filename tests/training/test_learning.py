@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from eebench.trace import Trace
-from eebench.training.learning import look, verdict
+from eebench.training.learning import distinct, look, verdict
 
 
 def trace(logits, labels):
@@ -51,6 +51,22 @@ def test_scores():
     assert seen["good"][1] == pytest.approx(1 - (1 / 3) / (38 / 9), abs=1e-4)
     assert judged([stuck, good], labels) == "yes; exit 1 gives one answer to every row"
     assert judged([good, [[4.0], [2.0], [0.0]]], labels).startswith("no: exit 2 is no better")
+
+
+@pytest.mark.parametrize(
+    ("answers", "different"),
+    [
+        ([3, 1, 3], 2),
+        ([1.0, 1.0015], 1),
+        ([1.0, 1.0025], 2),
+        ([-9.0, -9.009], 1),
+        ([-9.0, -9.011], 2),
+        ([0.0], 1),
+    ],
+)
+def test_scores_are_one_answer_within_a_thousandth_of_their_size(answers, different):
+    """The size is one more than the largest absolute score: 0.002 apart near 1, 0.01 near -9."""
+    assert distinct(torch.tensor(answers)) == different
 
 
 def test_a_run_that_was_not_looked_at_says_nothing():

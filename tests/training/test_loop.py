@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import AlbertConfig, AlbertModel, DistilBertConfig, DistilBertModel
 
 from eebench.backbones.albert import AlbertBackbone
@@ -26,6 +27,7 @@ from eebench.training.loop import (
     set_modes,
 )
 from eebench.training.options import TrainingOptions
+from eebench.training.schedules import Schedule
 from eebench.training.stages import Stage, inner_exits
 
 CPU = torch.device("cpu")
@@ -254,3 +256,78 @@ def test_every_epoch_of_every_stage_has_an_order_of_its_own(setup, tmp_path):
     assert len(orders) == 4 and len(set(map(tuple, orders.values()))) == 4
     for batches in orders.values():
         assert sorted(row for batch in batches for row in batch) == list(range(len(setup.train.labels)))
+
+
+def test_every_step_has_its_rate_and_a_clipped_gradient(setup, tmp_path):
+    rates, norms = [], []
+
+    def look(optimizer, *_):
+        rates.append({(group["factor"], round(group["lr"], 12)) for group in optimizer.param_groups})
+        gradients = [weight.grad for group in optimizer.param_groups for weight in group["params"]]
+        norms.append(float(torch.nn.utils.get_total_norm([one for one in gradients if one is not None])))
+
+    stage = Stage(
+        "one", 2, 1.0, loss_of_all, lr_factor=lambda name: 4.0 if name.startswith("heads.") else 1.0,
+        schedule=lambda per_epoch: Schedule(8e-3, 4, 2 * per_epoch, True),
+    )  # fmt: skip
+    options = OPTIONS.model_copy(update={"clip_norm": 1e-3})
+    handle = register_optimizer_step_pre_hook(look)
+    try:
+        Trainer(make_model(), [stage], replace(setup, options=options), CheckpointFile(tmp_path)).run()
+    finally:
+        handle.remove()
+    # Four steps up to the peak of 8e-3, then eight down to what would be 0 after the last.
+    by_hand = [0.002, 0.004, 0.006, 0.008, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001]
+    assert rates == [{(1.0, rate), (4.0, round(4 * rate, 12))} for rate in by_hand]
+    assert norms == pytest.approx([1e-3] * 12, rel=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_forward_pass_multiplies_in_the_precision_asked_for(setup, tmp_path, precision):
+    kinds, model = set(), make_model()
+    inner = model.backbone.layers[0]
+    linear = next(part for part in inner.modules() if isinstance(part, torch.nn.Linear))
+    linear.register_forward_hook(lambda module, inputs, output: kinds.add(output.dtype))
+    options = OPTIONS.model_copy(update={"precision": precision})
+    stages = [Stage("one", 1, 5e-3, loss_of_all)]
+    Trainer(model, stages, replace(setup, options=options), CheckpointFile(tmp_path)).run()
+    assert kinds == {torch.float32 if precision == "fp32" else torch.bfloat16}
+
+
+def test_a_checkpoint_follows_every_epoch_but_the_last_of_all(setup, tmp_path):
+    """Between two stages as well: the run that ends needs none, its caller stores the weights."""
+    files = set()
+
+    def note(model, step):
+        files.update(path.name for path in tmp_path.glob("*.safetensors"))
+
+    stages = [
+        Stage(name, epochs, 5e-3, loss_of_all, before=note) for name, epochs in (("one", 2), ("two", 1))
+    ]
+    Trainer(make_model(), stages, setup, CheckpointFile(tmp_path)).run()
+    files.update(path.name for path in tmp_path.glob("*.safetensors"))
+    assert files == {"checkpoint-6.safetensors", "checkpoint-12.safetensors"}
+
+
+def test_a_stage_selects_and_waits_for_itself_alone(setup, tmp_path):
+    """What the first stage reached is no bar for the second, and its patience is spent anew."""
+    model, seen, scores = make_model(), {}, iter([0.9, 0.8, 0.5, 0.4])
+
+    def remember(model, step):
+        if step.number == 0:
+            seen[len(seen)] = {name: weight.clone() for name, weight in weights_of(model).items()}
+
+    stages = [Stage(name, 3, 5e-3, loss_of_all, before=remember, select="best", judge=lambda _: next(scores))
+              for name in ("one", "two")]  # fmt: skip
+    options = OPTIONS.model_copy(update={"patience": 1})
+    progress = Trainer(model, stages, replace(setup, options=options), CheckpointFile(tmp_path)).run()
+    assert [(record["stage"], record["epoch"]) for record in progress.history] == [
+        ("one", 1), ("one", 2), ("two", 1), ("two", 2),
+    ]  # fmt: skip
+
+    def same(first, second):
+        return all(torch.equal(weight, second[name]) for name, weight in first.items())
+
+    # Each stage ends with the weights of its first epoch: 1 begins the second epoch, 2 the second stage.
+    assert same(seen[2], seen[1]) and not same(seen[1], seen[0])
+    assert same(weights_of(model), seen[3])

@@ -28,3 +28,13 @@ def test_warm_up_in_epochs_takes_the_place_of_the_share():
 def test_steps_in_a_part_of_an_epoch_are_rounded_down_to_one_at_least(epochs, per_epoch, steps):
     assert steps_in(epochs, per_epoch) == steps
     assert schedule_of(TrainingOptions(), 1.0, epochs, per_epoch).total == steps
+
+
+def test_the_options_give_form_and_warm_up():
+    linear = TrainingOptions(schedule="linear", warmup_share=0.25)
+    assert schedule_of(linear, 1e-3, epochs=1, steps_per_epoch=8) == Schedule(1e-3, 2, 8, decay=True)
+    constant = TrainingOptions(schedule="constant", warmup_share=0.25)
+    assert schedule_of(constant, 1e-3, epochs=1, steps_per_epoch=8) == Schedule(1e-3, 2, 8, decay=False)
+    # A warm-up longer than the stage is cut: the rate rises to the end and is then 0.
+    long = schedule_of(TrainingOptions(warmup_epochs=5), 1.0, epochs=0.5, steps_per_epoch=8)
+    assert [long.at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 0.0]

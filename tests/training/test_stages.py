@@ -1,8 +1,10 @@
+import pytest
 import torch
 
+from eebench.errors import UserError
 from eebench.training.options import TrainingOptions
 from eebench.training.schedules import Schedule
-from eebench.training.stages import Stage, descend, everything
+from eebench.training.stages import Stage, descend, everything, refuse_shared
 
 
 def test_descend_fills_the_gradient_of_the_loss():
@@ -27,3 +29,24 @@ def test_a_stage_may_have_a_schedule_of_its_own():
     assert plain.rates(TrainingOptions(), 10) == Schedule(1e-3, 2, 20, True)
     own = Stage("one", 2, 1e-3, plain.objective, schedule=lambda steps: Schedule(1.0, 0, 7 * steps, False))
     assert own.rates(TrainingOptions(), 10) == Schedule(1.0, 0, 70, False)
+
+
+def test_a_stage_does_not_train_one_name_of_a_parameter_and_freeze_the_other():
+    model = torch.nn.ModuleDict({"lower": torch.nn.Linear(2, 2), "upper": torch.nn.Linear(2, 2)})
+    model["upper"].weight = model["lower"].weight
+
+    def stage(trains):
+        return Stage("half", 1, 1e-3, lambda outputs, labels, step: {}, trains=trains)
+
+    for allowed in (
+        everything,
+        lambda *_: False,
+        lambda name, _: name.endswith("weight") or name == "upper.bias",
+    ):
+        refuse_shared(stage(allowed), model)
+    for moved, frozen in (("upper", "lower"), ("lower", "upper")):
+        told = (
+            f"stage 'half' trains {moved}.weight, which is also {frozen}.weight, and that is to stay frozen"
+        )
+        with pytest.raises(UserError, match=told):
+            refuse_shared(stage(lambda name, _, moved=moved: name.startswith(moved)), model)
