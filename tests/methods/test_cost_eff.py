@@ -404,13 +404,13 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(tmp_path, toy_job, ever
     job = toy_job("cost-eff", **{**SMALL, "prune_every": every, "select": "best"})
     whole = Executor(Store(tmp_path / "whole"), torch.device("cpu"))
     steps: list[int] = []
-    expected = whole.ensure_trained(job, lambda done, total: steps.append(done))
+    expected = whole.ensure_trained(job, lambda moment: steps.append(moment.done))
     broken = Executor(Store(tmp_path / "broken"), torch.device("cpu"))
     broken.ensure_trained(job.needs["assistant"])
     interval = round(6 * every)
     total = 2 * interval + 12
     for step in (2, interval, interval + 1, 2 * interval + 1, total - 2, total):
         kill_at(broken, job, step)
-    again = broken.ensure_trained(job, lambda done, total: None)
+    again = broken.ensure_trained(job, lambda moment: None)
     assert steps[-1] == total
     assert checksum(again.model_path) == checksum(expected.model_path) and again.record() == expected.record()

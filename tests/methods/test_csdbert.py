@@ -430,7 +430,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, toy_job, rank_em
     with pytest.raises(_Killed):
         again.ensure_trained(job, stop)
     done = []
-    resumed = again.ensure_trained(job, lambda step, total: done.append(step))
+    resumed = again.ensure_trained(job, lambda moment: done.append(moment.done))
     assert done[0] == 7
     assert checksum(resumed.model_path) == checksum(whole.model_path) and resumed.record() == whole.record()
 

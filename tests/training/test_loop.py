@@ -60,12 +60,13 @@ def test_training_learns_and_reports_each_epoch(setup, tmp_path):
         [Stage("all", 8, 5e-3, loss_of_all)],
         setup,
         CheckpointFile(tmp_path),
-        lambda *step: seen.append(step),
+        lambda moment: seen.append((moment.done, moment.total, moment.epoch, moment.loss())),
     )
     progress = trainer.run()
     losses = [record["loss"] for record in progress.history]
     assert losses[-1] < 0.6 * losses[0]
-    assert progress.steps == 48 and seen[0] == (1, 48) and seen[-1] == (48, 48)
+    assert progress.steps == 48 and seen[0][:3] == (1, 48, 1) and seen[-1][:3] == (48, 48, 8)
+    assert seen[-1][3] == pytest.approx(losses[-1])
     assert [record["epoch"] for record in progress.history] == list(range(1, 9))
 
 
