@@ -23,7 +23,10 @@ def provenance(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     cells = [outcome.cell for outcome in outcomes]
     jobs = [cell.job for cell in cells if cell.job is not None]
     return {
-        "suite": {"name": suite.name, "description": suite.description},
+        "suite": {
+            "name": suite.name, "description": suite.description,
+            **({"overrides": suite.overrides} if suite.overrides else {}),
+        },
         "protocol": suite.protocol,
         "seeds": suite.all_seeds,
         "cost": suite.cost.model_dump(mode="json"),

@@ -24,6 +24,7 @@ from eebench.errors import ConfigError, DataError, EebenchError, UnknownName, Us
 from eebench.methods.base import Method
 from eebench.methods.catalogue import find_method
 from eebench.options import describe, merge, resolve_options
+from eebench.overrides import UNCHANGED, Overrides, among
 from eebench.rules.base import Geometry, Rule
 from eebench.rules.catalogue import rule_family, rule_form
 from eebench.sections import Known, Section, kind_of, no_kind
@@ -110,7 +111,10 @@ class SuiteFile(_Strict):
 
 
 class Suite(BaseModel):
-    """A checked suite, ready to plan. `rules` maps names to thresholds, None for the rule's default grid."""
+    """A checked suite, ready to plan. `rules` maps names to thresholds, None for the rule's default grid.
+
+    `overrides` is what the command line changed of the file.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -124,6 +128,7 @@ class Suite(BaseModel):
     protocol: str
     cost: CostEntry
     sections: list[Section] = Field(default_factory=list)
+    overrides: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def all_seeds(self) -> list[int]:
@@ -166,17 +171,17 @@ def find_suite(name: str) -> Path:
     raise UnknownName("suite", name, suite_names())
 
 
-def load_suite(name: str) -> Suite:
-    """Reads and checks a suite; ConfigError lists every mistake in it."""
+def load_suite(name: str, overrides: Overrides = UNCHANGED) -> Suite:
+    """Reads and checks a suite with what the command line changes of it; ConfigError lists every mistake."""
     path = find_suite(name)
-    raw = read_yaml(path)
+    raw = overrides.applied(read_yaml(path))
     problems: list[str] = []
     try:
         file = SuiteFile.model_validate(raw)
     except ValidationError as error:
         problems += describe(error, SuiteFile, str(path))
         file = _salvage(raw, error)
-    suite = _Checker(path, file, problems).suite()
+    suite = _Checker(path, file, problems, overrides).suite()
     if problems:
         raise ConfigError(problems)
     return suite
@@ -202,12 +207,13 @@ MISSPELT = 0.85
 class _Checker:
     """Resolves the names and options of a suite, collecting problems instead of stopping at the first."""
 
-    def __init__(self, path: Path, file: SuiteFile, problems: list[str]) -> None:
-        self.path, self.file, self.problems = path, file, problems
+    def __init__(self, path: Path, file: SuiteFile, problems: list[str], overrides: Overrides) -> None:
+        self.path, self.file, self.problems, self.overrides = path, file, problems, overrides
 
     def suite(self) -> Suite:
         file = self.file
-        choices, tasks = list(self._choices()), list(self._tasks())
+        choices, tasks = self._chosen(list(self._choices(file.methods))), list(self._tasks())
+        self._check_set(choices)
         for label in twice(choice.label for choice in choices):
             self.problems.append(
                 f"{self.path}: methods: two entries are called '{label}'; give one a `label:`."
@@ -223,8 +229,9 @@ class _Checker:
         depths = list(self._depths())
         rules = dict(self._rules(max(depths, default=DEEPEST)))
         return Suite(
-            name=file.name or self.path.stem, description=file.description, backbones=file.backbones,
-            tasks=tasks, choices=choices, seeds=file.seeds, rules=rules, protocol=file.protocol, cost=self._cost(),
+            name=self._name(), overrides=self.overrides.changes(), description=file.description,
+            backbones=file.backbones, tasks=tasks, choices=choices, seeds=file.seeds, rules=rules,
+            protocol=file.protocol, cost=self._cost(),
             sections=list(self._sections(choices, [task.name for task in tasks], rules)),
         )  # fmt: skip
 
@@ -248,8 +255,35 @@ class _Checker:
             self.problems += describe(error, kind, where)
             return None
 
-    def _choices(self) -> Iterator[MethodChoice]:
-        for index, item in enumerate(self.file.methods):
+    def _name(self) -> str:
+        """What results are called."""
+        try:
+            return self.overrides.name_of(self.file.name or self.path.stem)
+        except UserError as error:
+            self._note(error)
+            return self.path.stem
+
+    def _chosen(self, choices: list[MethodChoice]) -> list[MethodChoice]:
+        """The methods that `--method` asks for, by label or name, those that the suite does not have among them."""
+        wanted = self.overrides.methods
+        if not wanted:
+            return choices
+        known = {name for choice in choices for name in (choice.label, choice.method.name)}
+        added = self._choices([name for name in wanted if name not in known])
+        return [
+            *(choice for choice in choices if {choice.label, choice.method.name} & set(wanted)), *added
+        ]  # fmt: skip
+
+    def _check_set(self, choices: Sequence[MethodChoice]) -> None:
+        """Notes options of `--set` that no method of the suite has."""
+        known = {key for choice in choices for key in choice.method.options_type.model_fields}
+        for key in (key for key in self.overrides.options if choices and key not in known):
+            near = closest(key, sorted(known))
+            hint = f"did you mean '{near}'?  " if near else ""
+            self.problems.append(f"unknown key '{key}' in --set; {hint}no method of the suite has it.")
+
+    def _choices(self, items: Sequence[Any]) -> Iterator[MethodChoice]:
+        for index, item in enumerate(items):
             where = f"{self.path}: methods[{index}]"
             entry = MethodEntry(name=item) if isinstance(item, str) else self._entry(MethodEntry, item, where)
             if entry is None:
@@ -277,9 +311,10 @@ class _Checker:
         special = dict.fromkeys([*self.file.task_defaults, *entry.task_options])
         for values in product(*entry.each.values()):
             each = dict(zip(entry.each, values, strict=True))
-            options = self._options(method, where, self._layers(entry, where), each)
+            options = self._options(method, where, self._layers(entry, method, where), each)
             by_task = {
-                task: self._options(method, where, self._layers(entry, where, task), each) for task in special
+                task: self._options(method, where, self._layers(entry, method, where, task), each)
+                for task in special
             }
             sound = {task: found for task, found in by_task.items() if found is not None}
             if options is None or len(sound) < len(by_task):
@@ -291,13 +326,16 @@ class _Checker:
                 seeds=None if entry.seeds is None else tuple(entry.seeds),
             )  # fmt: skip
 
-    def _layers(self, entry: MethodEntry, where: str, task: str = "") -> dict[str, dict[str, Any]]:
+    def _layers(
+        self, entry: MethodEntry, method: Method, where: str, task: str = ""
+    ) -> dict[str, dict[str, Any]]:
         """The places options come from, the later ones winning, and what each of them says."""
         return {
             f"{self.path}: defaults": self.file.defaults,
             f"{self.path}: task_defaults.{task}": self.file.task_defaults.get(task, {}),
             where: entry.options,
             f"{where}: task_options.{task}": entry.task_options.get(task, {}),
+            "--set": among(self.overrides.options, method.options_type.model_fields),
         }
 
     def _options(
@@ -470,7 +508,10 @@ class _Checker:
             if kind is None:
                 self.problems.append(no_kind(item, where))
             elif (section := self._entry(kind, item, where)) is not None:
-                self.problems += section.problems(known, where) if named else ()
+                problems = list(section.problems(known, where)) if named else []
+                if problems and self.overrides.changes():
+                    continue  # it is about what the command line leaves out
+                self.problems += problems
                 yield section
 
     def _cost(self) -> CostEntry:

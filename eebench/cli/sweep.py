@@ -23,6 +23,27 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and train nothing.")
     ] = False,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="Instead of the suite's backbones; may be repeated.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Instead of the suite's tasks; may be repeated.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the suite's methods, by label or name; may be repeated."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Instead of the suite's seeds, e.g. 1,2,3.")] = "",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="An option of every method that has it, e.g. --set epochs=1; may be repeated."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What results are called; a changed suite has a name that says what changed."),
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where results are written.")] = Path("results"),
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -31,13 +52,16 @@ def sweep(
 ) -> None:
     """Train what is missing, trace it, replay every rule and setting, and write the results tables.
 
-    With --only nothing but the runs is made: results always show a whole suite.
+    With --only nothing but the runs is made. --backbone, --task, --method, --seeds and --set change the suite, or
+    cut it to a part; its results then have a name of their own and leave those of the whole suite alone.
 
     Examples:
 
         eebench sweep --suite quickstart
 
         eebench sweep --suite quickstart --only method=gaml --dry-run
+
+        eebench sweep --suite glue --backbone minilm-l6 --task rte --seeds 1,2 --set epochs=1 --data-dir path/to/glue
     """
     from rich.console import Console
 
@@ -45,6 +69,8 @@ def sweep(
     from eebench.cli.settings import find_device, say_precision
     from eebench.engine.execute import Executor
     from eebench.engine.local import run_plan
+    from eebench.options import parse_assignments
+    from eebench.overrides import Overrides
     from eebench.plan import Planner, parse_only
     from eebench.search import known_plan, search_plan, trials, tune
     from eebench.store import Store
@@ -52,7 +78,15 @@ def sweep(
     from eebench.training.precision import auto_precision
 
     wanted = parse_only(only)
-    loaded = load_suite(suite)
+    overrides = Overrides(
+        backbone or (),
+        task or (),
+        method or (),
+        parse_seeds(seeds),
+        parse_assignments(assignments or []),
+        name,
+    )
+    loaded = load_suite(suite, overrides)
     place = find_device(device)
     planner, executor = Planner(data_dir, auto_precision(place)), Executor(Store(runs), place)
     if dry_run:
@@ -77,6 +111,18 @@ def sweep(
             f"made {len(outcomes)} cells; without --only, `eebench sweep --suite {suite}` writes results."
         )
     finish(outcomes)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`"1,2,3"` -> [1, 2, 3]; UserError for anything else but nothing at all."""
+    from eebench.errors import UserError
+
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise UserError(
+            f"--seeds {text}: write whole numbers with commas between them, for example 1,2,3."
+        ) from None
 
 
 def show_plan(plan: Plan, executor: Executor) -> None:
