@@ -24,6 +24,8 @@ EXAMPLES = [
     {"kind": "compression", "methods": ["a"], "speedups": {"a": 19.0}},
     {"kind": "elue", "methods": ["a"], "reference": "b"},
     {"kind": "average", "methods": ["gaml"]},
+    {"kind": "shapes", "methods": ["a"], "backbones": ["x", "y"]},
+    {"kind": "operations", "methods": ["a"], "missing": {"Table 9": "of which nothing is known"}},
 ]
 KNOWN = Known(tasks=["rte"], rules=["entropy"], options={"a": ["alpha", "head"], "b": ["alpha"]})
 
@@ -71,6 +73,10 @@ def test_labels_come_once():
         ({"kind": "elue", "methods": ["a"]}, "reference\n  Field required"),
         ({"kind": "simple", "methods": ["a"], "speedups": {"a": 0.0}},
          "the speed-up of 'a' is 0.0; write a number above 0, such as 19"),
+        ({"kind": "front", "methods": ["a"], "backbones": ["x", "x"]}, "'x' is listed twice; remove one"),
+        ({"kind": "front", "methods": ["a"], "backbones": []}, "at least 1 item"),
+        ({"kind": "front", "methods": ["a"], "missing": {}}, "at least 1 item"),
+        ({"kind": "layers", "methods": ["a"], "level_shares": [0.95, 1.0]}, "1.0 is no share of the level"),
         ({"kind": "pairs", "pairs": {"6&1": PAIR}}, "'6&1' names no pair; write two layers"),
         ({"kind": "pairs", "pairs": {"one": PAIR}}, "'one' names no pair"),
         ({"kind": "pairs", "pairs": {"1&6": {**PAIR, "mutal": "a"}}},
@@ -92,6 +98,12 @@ def test_names_the_suite_does_not_have():
         "unknown task 'rtee' in here; did you mean 'rte'?  the suite has rte.",
         "unknown rule 'entropi' in here; did you mean 'entropy'?  the suite has entropy.",
     ]
+
+
+def test_backbones_are_those_of_the_suite():
+    known = Known(KNOWN.tasks, KNOWN.rules, KNOWN.options, ["toy"])
+    found = section(kind="front", methods=["a"], backbones=["toi"]).problems(known, "here")
+    assert list(found) == ["unknown backbone 'toi' in here; did you mean 'toy'?  the suite has toy."]
 
 
 def test_an_option_is_one_of_every_method():
