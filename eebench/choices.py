@@ -26,8 +26,8 @@ class MethodChoice(BaseModel):
     """One method with resolved options, under the label results use.
 
     `by_task` holds the options of tasks that have their own, `searched` the values to try for each key, `tuned`
-    what the search chose for a task and backbone; empty until it has. `tasks` and `seeds` are the only ones it is
-    run on, None for those of the suite.
+    what the search chose for a task and backbone; empty until it has. `tasks`, `backbones` and `seeds` are the
+    only ones it is run on, None for those of the suite.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -40,6 +40,7 @@ class MethodChoice(BaseModel):
     tuned: dict[tuple[str, str], Tuned] = Field(default_factory=dict)
     rule: str | None = None
     tasks: frozenset[str] | None = None
+    backbones: frozenset[str] | None = None
     seeds: tuple[int, ...] | None = None
 
     @property

@@ -279,8 +279,10 @@ def check_only(only: Mapping[str, set[str]], suite: Suite) -> None:
 def allowed(
     only: Mapping[str, set[str]], choice: MethodChoice, backbone: str, task: TaskSpec, seed: int
 ) -> bool:
-    """Whether the choice is run on the task and `--only` keeps the cell; a method is named by its label or its name."""
+    """Whether the choice is run there and `--only` keeps the cell; a method is named by its label or its name."""
     if choice.tasks is not None and task.name not in choice.tasks:
+        return False
+    if choice.backbones is not None and backbone not in choice.backbones:
         return False
     names = {
         "method": {choice.label, choice.method.name}, "task": {task.name},

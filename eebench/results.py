@@ -9,6 +9,7 @@
     histograms.csv   quantities of every training step or sample, counted in bins; only where there is one
     checks.csv       how often the alignment rule's comparison was made and fired; only where it is swept
     simple.csv       points on the shorter half of dev; only for a suite with a section about it
+    layers.csv       size of each layer, FLOPs of it, its exit and its gate; only for methods of a section about it
     provenance.json  what produced them
 
 The same rows give the same bytes: fixed columns, fixed rounding, fixed order of rows, no date, no host. Names
@@ -134,10 +135,17 @@ SCHEMAS: Mapping[str, tuple[Column, ...]] = {
         Column("flops_per_sample", 0),
         Column("speedup_flops", 3),
     ),
+    "layers": (
+        *_given("backbone", "method"),
+        Column("layer", 0, order="number"),
+        *(Column(name, 0) for name in ("width", "heads", "head_width", "ffn_width")),
+        *(Column(name, 0) for name in ("layer_flops", "exit_flops", "gate_flops")),
+        *_given("convention"),
+    ),
 }
 """The columns of ``<table>.csv``, in order."""
 
-OPTIONAL = frozenset({"histograms", "checks", "simple"})
+OPTIONAL = frozenset({"histograms", "checks", "simple", "layers"})
 """The tables that have no file when they have no rows."""
 
 
@@ -154,6 +162,7 @@ class Results:
     histograms: pd.DataFrame
     checks: pd.DataFrame
     simple: pd.DataFrame
+    layers: pd.DataFrame
     provenance: dict[str, Any]
 
 

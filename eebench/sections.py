@@ -19,25 +19,31 @@ from eebench.errors import closest
 
 @dataclass(frozen=True)
 class Known:
-    """What a suite has for its sections to name: tasks, rules, and the options of each label."""
+    """What a suite has for its sections to name: tasks, rules, the options of each label, and backbones."""
 
     tasks: Collection[str]
     rules: Collection[str]
     options: Mapping[str, Collection[str]]
+    backbones: Collection[str] = ()
 
 
 class Section(BaseModel):
-    """What every section has: its kind, a title of its own, and the tasks it is about (None: all it can be).
+    """What every section has: its kind, a title of its own, and the tasks and backbones it is about (None: all).
 
-    Kinds name their methods by the labels of the suite.
+    Several backbones are shown one after the other; in a kind that is `together` those it lists stand in one table
+    or figure, and what is compared with the full model is with that of the first. `missing` says what the paper's
+    table or figure has and the section does not, and why. Kinds name their methods by the labels of the suite.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     heading: ClassVar[str]
+    together: ClassVar[bool] = False
 
     kind: str
     title: str | None = Field(default=None, min_length=1)
     tasks: list[str] | None = Field(default=None, min_length=1)
+    backbones: list[str] | None = Field(default=None, min_length=1)
+    missing: dict[str, str] | None = Field(default=None, min_length=1)
 
     @property
     @abstractmethod
@@ -51,8 +57,14 @@ class Section(BaseModel):
 
     def problems(self, known: Known, where: str) -> Iterator[str]:
         """One line for everything the section names that the suite does not have."""
-        yield from _unknown("method", self.labels, known.options, where)
-        yield from _unknown("task", self.tasks or (), known.tasks, where)
+        yield from unknown("method", self.labels, known.options, where)
+        yield from unknown("task", self.tasks or (), known.tasks, where)
+        yield from unknown("backbone", self.backbones or (), known.backbones, where)
+
+    @field_validator("backbones")
+    @classmethod
+    def _each_backbone_once(cls, backbones: list[str] | None) -> list[str] | None:
+        return None if backbones is None else each_once(backbones)
 
 
 class MethodsSection(Section):
@@ -66,11 +78,8 @@ class MethodsSection(Section):
 
     @field_validator("methods")
     @classmethod
-    def _each_once(cls, methods: list[str]) -> list[str]:
-        twice = [name for name, count in Counter(methods).items() if count > 1]
-        if twice:
-            raise ValueError(f"'{twice[0]}' is listed twice; remove one")
-        return methods
+    def _each_method_once(cls, methods: list[str]) -> list[str]:
+        return each_once(methods)
 
 
 class PairEntry(BaseModel):
@@ -165,7 +174,7 @@ class StrategiesSection(MethodsSection):
 
     def problems(self, known: Known, where: str) -> Iterator[str]:
         yield from super().problems(known, where)
-        yield from _unknown("rule", self.rules or (), known.rules, where)
+        yield from unknown("rule", self.rules or (), known.rules, where)
 
 
 class OverthinkingSection(MethodsSection):
@@ -201,7 +210,7 @@ class AlignmentSection(MethodsSection):
 
     def problems(self, known: Known, where: str) -> Iterator[str]:
         yield from super().problems(known, where)
-        yield from _unknown("rule", [self.rule], known.rules, where)
+        yield from unknown("rule", [self.rule], known.rules, where)
 
 
 class ThresholdsSection(MethodsSection):
@@ -215,7 +224,7 @@ class ThresholdsSection(MethodsSection):
 
     def problems(self, known: Known, where: str) -> Iterator[str]:
         yield from super().problems(known, where)
-        yield from _unknown("rule", [self.rule], known.rules, where)
+        yield from unknown("rule", [self.rule], known.rules, where)
 
 
 class SkippingSection(MethodsSection):
@@ -227,9 +236,10 @@ class SkippingSection(MethodsSection):
 
 
 class FrontSection(MethodsSection):
-    """Score against cost of chosen methods (COST-EFF, Figs. 3 and 4); guides are shares of the full model's."""
+    """Score against cost of chosen methods (COST-EFF, Figs. 3, 4 and 7); guides are shares of the full model's."""
 
     heading: ClassVar[str] = "Fronts"
+    together: ClassVar[bool] = True
 
     kind: Literal["front"]
     score_share: float | None = Field(default=None, gt=0, le=1)
@@ -237,16 +247,28 @@ class FrontSection(MethodsSection):
 
 
 class LayersSection(MethodsSection):
-    """Score by exit of chosen methods, with a static one as a level (COST-EFF, Figs. 5 and 6)."""
+    """Score by exit of chosen methods, with one and shares of its score as levels (COST-EFF, Figs. 5, 6 and 8)."""
 
     heading: ClassVar[str] = "Score by layer"
+    together: ClassVar[bool] = True
 
     kind: Literal["layers"]
     level: str | None = None
+    level_shares: list[float] | None = Field(default=None, min_length=1)
 
     @property
     def labels(self) -> list[str]:
         return list(dict.fromkeys([*self.methods, *([self.level] if self.level is not None else [])]))
+
+    @field_validator("level_shares")
+    @classmethod
+    def _below_the_level(cls, shares: list[float] | None) -> list[float] | None:
+        for share in shares or ():
+            if not 0 < share < 1:
+                raise ValueError(
+                    f"{share} is no share of the level; write numbers between 0 and 1, such as 0.95"
+                )
+        return shares
 
 
 class ReductionSection(MethodsSection):
@@ -269,7 +291,7 @@ class ReductionSection(MethodsSection):
 
     def problems(self, known: Known, where: str) -> Iterator[str]:
         yield from super().problems(known, where)
-        yield from _unknown("method", self.speedups, self.methods, where, "the section has")
+        yield from unknown("method", self.speedups, self.methods, where, "the section has")
 
 
 class SimpleSection(ReductionSection):
@@ -281,11 +303,29 @@ class SimpleSection(ReductionSection):
 
 
 class CompressionSection(ReductionSection):
-    """How many times fewer parameters and FLOPs, and the scores left (COST-EFF, Table 3)."""
+    """How many times fewer parameters and FLOPs, and the scores left (COST-EFF, Tables 3 and 5)."""
 
     heading: ClassVar[str] = "Parameters and FLOPs reduced"
+    together: ClassVar[bool] = True
 
     kind: Literal["compression"]
+
+
+class ShapesSection(MethodsSection):
+    """How large the models are: layers, width, attention heads, feed-forward size, exits (COST-EFF, Table 2)."""
+
+    heading: ClassVar[str] = "Shapes of the models"
+    together: ClassVar[bool] = True
+
+    kind: Literal["shapes"]
+
+
+class OperationsSection(MethodsSection):
+    """FLOPs of one layer, exit and gate of each method (SmartBERT, Table 2)."""
+
+    heading: ClassVar[str] = "FLOPs of each operation"
+
+    kind: Literal["operations"]
 
 
 class AverageSection(MethodsSection):
@@ -326,6 +366,8 @@ KINDS: Mapping[str, type[Section]] = {
     "compression": CompressionSection,
     "elue": ElueSection,
     "average": AverageSection,
+    "shapes": ShapesSection,
+    "operations": OperationsSection,
 }
 
 
@@ -366,7 +408,15 @@ def layers_of(pair: str) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _unknown(
+def each_once(names: list[str]) -> list[str]:
+    """The names themselves; ValueError when one is listed twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"'{twice[0]}' is listed twice; remove one")
+    return names
+
+
+def unknown(
     kind: str, names: Iterable[str], known: Collection[str], where: str, there: str = "the suite has"
 ) -> Iterator[str]:
     """One line for every name that is not among the known ones."""

@@ -27,7 +27,7 @@ from eebench.options import describe, merge, resolve_options
 from eebench.overrides import UNCHANGED, Overrides, among
 from eebench.rules.base import Geometry, Rule
 from eebench.rules.catalogue import rule_family, rule_form
-from eebench.sections import Known, Section, kind_of, no_kind
+from eebench.sections import Known, Section, kind_of, no_kind, unknown
 from eebench.tasks.files import FileTask, file_task
 from eebench.tasks.metrics import find_metric
 from eebench.tasks.specs import CATALOGUE, TaskSpec, task_spec
@@ -47,7 +47,7 @@ class MethodEntry(_Strict):
     """One method with its options; `each` lists values to expand into several entries.
 
     `task_options` are options for single tasks, `rule` the rule reports show the method under (None: its own),
-    `tasks` and `seeds` the ones it is run on (None: those of the suite; seeds may be others than the suite's).
+    `tasks`, `backbones` and `seeds` the ones it is run on (None: those of the suite; only seeds may be others).
     """
 
     name: str
@@ -57,6 +57,7 @@ class MethodEntry(_Strict):
     each: dict[str, list[Any]] = Field(default_factory=dict)
     rule: str | None = None
     tasks: list[str] | None = Field(default=None, min_length=1)
+    backbones: list[str] | None = Field(default=None, min_length=1)
     seeds: list[int] | None = Field(default=None, min_length=1)
 
 
@@ -301,6 +302,9 @@ class _Checker:
             self.problems.append(f"{where}: each: '{key}' lists no value; give one or more.")
         self._check_tasks(entry.task_options, f"{where}: task_options")
         self._check_tasks(entry.tasks or (), f"{where}: tasks", options=False)
+        self.problems += unknown(
+            "backbone", entry.backbones or (), self.file.backbones, f"{where}: backbones"
+        )
         for seed in twice(entry.seeds or ()):
             self.problems.append(f"{where}: seeds: '{seed}' is listed twice; remove one.")
         try:
@@ -323,6 +327,7 @@ class _Checker:
                 label=entry.label or method.label(options), method=method, options=options, by_task=sound,
                 searched=self._searched(method, entry), rule=rule,
                 tasks=None if entry.tasks is None else frozenset(entry.tasks),
+                backbones=None if entry.backbones is None else frozenset(entry.backbones),
                 seeds=None if entry.seeds is None else tuple(entry.seeds),
             )  # fmt: skip
 
@@ -501,6 +506,7 @@ class _Checker:
         known = Known(
             tasks=tasks, rules=[rule.name for name in rules for rule in rule_family(name)],
             options={choice.label: list(choice.method.options_type.model_fields) for choice in choices},
+            backbones=self.file.backbones,
         )  # fmt: skip
         for index, item in enumerate(self.file.sections):
             where = f"{self.path}: sections[{index}]"

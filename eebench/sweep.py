@@ -23,6 +23,7 @@ from eebench.engine.execute import build_skeleton
 from eebench.engine.local import Outcome
 from eebench.heads import HeadConfig, exit_heads
 from eebench.histograms import bins_of, counts, recorded
+from eebench.layer_sizes import layer_rows
 from eebench.model import MultiExitModel
 from eebench.operating import curve_of, scores_of
 from eebench.plan import Cell, Job
@@ -42,7 +43,9 @@ from eebench.training.learning import verdict
 TARGET = 2.0
 """The speed-up in FLOPs at which tables compare methods."""
 REFERENCE_LENGTH = 128
-"""Tokens at which the component table is printed when samples are charged their own length."""
+"""Tokens at which components are counted when samples are charged their own length."""
+LAYER_SECTIONS = ("shapes", "operations")
+"""The kinds of sections that read `layers.csv`."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,7 @@ class Collector:
             "histograms": pd.DataFrame(self._histograms(records)),
             "checks": pd.DataFrame(self._checks()),
             "simple": self._simple(),
+            "layers": pd.DataFrame(self._layer_rows()),
         }
         return {name: table for name, table in found.items() if not table.empty}
 
@@ -389,6 +393,23 @@ class Collector:
                     "flops": flops(part.operations, length, self.accounting.convention),
                     "convention": f"{self.accounting.convention.name}@{length}",
                 }  # fmt: skip
+
+    def _layer_rows(self) -> Iterator[dict[str, Any]]:
+        """The layers of the methods that a section about layers names, each as it is on its first task."""
+        asked = {label for section in self.suite.sections if section.kind in LAYER_SECTIONS
+                 for label in section.labels}  # fmt: skip
+        length = self.accounting.length or REFERENCE_LENGTH
+        seen: set[tuple[str, str]] = set()
+        for outcome in self.outcomes:
+            cell = outcome.cell
+            place = (cell.backbone, cell.label)
+            if cell.job is None or outcome.trace is None or cell.label not in asked or place in seen:
+                continue
+            seen.add(place)
+            names = {"backbone": cell.backbone, "method": cell.label,
+                     "convention": f"{self.accounting.convention.name}@{length}"}  # fmt: skip
+            for row in layer_rows(build_skeleton(cell.job), length, self.accounting.convention):
+                yield {**names, **row}
 
 
 def exit_mean(outcome: Outcome) -> float | None:

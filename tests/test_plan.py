@@ -172,6 +172,14 @@ def test_a_method_of_single_tasks_has_no_cells_on_others(suite):
     assert {cell.label for cell in plan.cells} == {"pabee"}
 
 
+def test_a_method_of_single_backbones_has_no_cells_on_others(suite):
+    elsewhere = choice("joint").model_copy(update={"backbones": frozenset({"minilm-l6"})})
+    here = choice("pabee").model_copy(update={"backbones": frozenset({"toy"})})
+    wanted = suite.model_copy(update={"choices": [elsewhere, here], "backbones": ["toy", "minilm-l6"]})
+    plan = Planner(None, "fp32").plan(wanted, parse_only("seed=1"))
+    assert [(cell.label, cell.backbone) for cell in plan.cells] == [("pabee", "toy"), ("joint", "minilm-l6")]
+
+
 def test_only_as_text():
     assert parse_only("") == {}
     assert parse_only("method=gaml,task=rte,task=mrpc") == {"method": {"gaml"}, "task": {"rte", "mrpc"}}

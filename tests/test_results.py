@@ -70,6 +70,8 @@ class TestTableText:
             "checks": "task,backbone,method,split,rule,theta,checks,fired\n",
             "simple": "task,backbone,method,rule,setting,split,metric,score_mean,score_std,seeds,mean_exit,"
             "flops_per_sample,speedup_flops\n",
+            "layers": "backbone,method,layer,width,heads,head_width,ffn_width,layer_flops,exit_flops,gate_flops,"
+            "convention\n",
         }
 
     def test_rounding(self):

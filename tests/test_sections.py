@@ -4,7 +4,17 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from eebench.reference.keys import (
+    COSTEFF_BACKBONES,
+    COSTEFF_MAIN,
+    COSTEFF_SHAPES,
+    Key,
+    keys_beside,
+    keys_of,
+    printed_row,
+)
 from eebench.sections import KINDS, Known, dump_sections, kind_of, layers_of, no_kind, read_sections
+from eebench.suites import load_suite, suite_names
 
 PAIR = {"direct": ["a", "b"], "joint": "c", "deep_to_shallow": "d", "shallow_to_deep": "e", "mutual": "c"}
 EXAMPLES = [
@@ -24,6 +34,8 @@ EXAMPLES = [
     {"kind": "compression", "methods": ["a"], "speedups": {"a": 19.0}},
     {"kind": "elue", "methods": ["a"], "reference": "b"},
     {"kind": "average", "methods": ["gaml"]},
+    {"kind": "shapes", "methods": ["a"], "backbones": ["x", "y"]},
+    {"kind": "operations", "methods": ["a"], "missing": {"Table 9": "of which nothing is known"}},
 ]
 KNOWN = Known(tasks=["rte"], rules=["entropy"], options={"a": ["alpha", "head"], "b": ["alpha"]})
 
@@ -71,6 +83,10 @@ def test_labels_come_once():
         ({"kind": "elue", "methods": ["a"]}, "reference\n  Field required"),
         ({"kind": "simple", "methods": ["a"], "speedups": {"a": 0.0}},
          "the speed-up of 'a' is 0.0; write a number above 0, such as 19"),
+        ({"kind": "front", "methods": ["a"], "backbones": ["x", "x"]}, "'x' is listed twice; remove one"),
+        ({"kind": "front", "methods": ["a"], "backbones": []}, "at least 1 item"),
+        ({"kind": "front", "methods": ["a"], "missing": {}}, "at least 1 item"),
+        ({"kind": "layers", "methods": ["a"], "level_shares": [0.95, 1.0]}, "1.0 is no share of the level"),
         ({"kind": "pairs", "pairs": {"6&1": PAIR}}, "'6&1' names no pair; write two layers"),
         ({"kind": "pairs", "pairs": {"one": PAIR}}, "'one' names no pair"),
         ({"kind": "pairs", "pairs": {"1&6": {**PAIR, "mutal": "a"}}},
@@ -92,6 +108,39 @@ def test_names_the_suite_does_not_have():
         "unknown task 'rtee' in here; did you mean 'rte'?  the suite has rte.",
         "unknown rule 'entropi' in here; did you mean 'entropy'?  the suite has entropy.",
     ]
+
+
+def test_backbones_are_those_of_the_suite():
+    known = Known(KNOWN.tasks, KNOWN.rules, KNOWN.options, ["toy"])
+    found = section(kind="front", methods=["a"], backbones=["toi"]).problems(known, "here")
+    assert list(found) == ["unknown backbone 'toi' in here; did you mean 'toy'?  the suite has toy."]
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_methods_of_sections_are_run_on_a_backbone_of_theirs(name):
+    suite = load_suite(name)
+    choices = {choice.label: choice for choice in suite.choices}
+    for section in suite.sections:
+        for label in section.labels:
+            runs_on = choices[label].backbones or set(suite.backbones)
+            assert runs_on & set(section.backbones or suite.backbones), (section.shown_title, label)
+
+
+def test_the_rows_of_cost_effs_tables_are_those_of_their_checkpoints():
+    """Every printed model of Tables 2, 3 and 5 is a method on its checkpoint, or named as missing."""
+    suite = load_suite("costeff")
+    for table in (COSTEFF_SHAPES, COSTEFF_MAIN, COSTEFF_BACKBONES):
+        beside = [
+            printed_row(key)["printed"]
+            for choice in suite.choices for backbone in choice.backbones
+            for item in ("", "shape", "repeated from Table 3")
+            for key in keys_beside(Key(table, choice.label, backbone, "", item, quantity="layers")
+                                   if table == COSTEFF_SHAPES else Key(table, choice.label, backbone, "mnli", item))
+            if printed_row(key) is not None
+        ]  # fmt: skip
+        printed = {printed_row(key)["printed"] for key in keys_of(table)}
+        # TinyBERT's and, of a size, the released students: with general distillation, which nothing here does.
+        assert printed - set(beside) <= {"TinyBERT4", "TinyBERT6"}, table
 
 
 def test_an_option_is_one_of_every_method():

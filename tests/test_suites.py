@@ -121,6 +121,8 @@ def test_suites_are_found_by_name_here_and_beside_the_package(tmp_path, monkeypa
          "s.yaml: methods[0] (first-k): each: 'k' lists no value; give one or more."),
         (HEAD + "methods: [joint, joint]", "s.yaml: methods: two entries are called 'joint'; give one a `label:`."),
         (HEAD + "methods: [joint]\nseeds: [1, 2, 1]", "s.yaml: seeds: '1' is listed twice; remove one."),
+        ("backbones: [toy]\ntasks: [rte]\nmethods: [{name: joint, backbones: [toi]}]",
+         "unknown backbone 'toi' in s.yaml: methods[0] (joint): backbones; did you mean 'toy'?  the suite has toy."),
         ("backbones: [toy, toy]\ntasks: [rte]\nmethods: [joint]", "s.yaml: backbones: 'toy' is listed twice"),
         ("backbones: [toy]\ntasks: [rte, rte]\nmethods: [joint]", "s.yaml: tasks: 'rte' is listed twice"),
         ("backbones: [toy]\ntasks: [{name: rte, train: a.csv, dev: b.csv, text: [t], label: l, labels: [a, b]}]\n"

@@ -402,6 +402,19 @@ def test_points_on_simple_inputs_only_where_a_section_asks(outcomes):
         assert table.loc[place, "speedup_flops"] == pytest.approx(points.loc[place, "speedup_flops"])
 
 
+def test_layers_only_of_the_methods_that_a_section_is_about(outcomes):
+    suite, found, _ = outcomes
+    assert "layers" not in Collector(suite, found).tables({})
+    section = {"kind": "shapes", "methods": ["pabee", "first-1"]}
+    asked = suite.model_copy(update={"sections": read_sections([section])})
+    table = Collector(asked, found).tables({})["layers"]
+    # Two seeds are one model; first-1 has one layer.
+    assert [tuple(row) for row in table[["method", "layer", "ffn_width"]].to_numpy()] == [
+        ("first-1", 1, 64), ("pabee", 1, 64), ("pabee", 2, 64),
+    ]  # fmt: skip
+    assert set(table["convention"]) == {"full_2mac@128"} and set(table["backbone"]) == {"toy"}
+
+
 @pytest.mark.parametrize(("default", "settings"), [
     ("cka;theta=0.3", ["theta=0.3;R=1"]), ("cka", ["theta=0.3;R=1", "theta=0.1;R=1"]),
     ("cka;theta=9", ["theta=0.3;R=1", "theta=0.1;R=1"]), ("max-prob", ["exit=1"]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import nn
 
 from eebench.backbones.base import Backbone, State
@@ -49,6 +49,13 @@ class ElasticbertOptions(JointOptions):
     exit_weights: ExitWeights = "sum"
     head: HeadConfig = HeadConfig(pooler="own")
     gradient_equilibrium: bool = Field(True, description="average the exits' gradients in each layer")
+    layers: int | None = Field(None, ge=1, description="layers kept, from the first; None: all")
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves the number of layers out where nobody asked for one: whole models keep their runs' names."""
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key != "layers" or value is not None}
 
 
 class Elasticbert(Joint):
@@ -59,9 +66,25 @@ class Elasticbert(Joint):
     options_type = ElasticbertOptions
     version = 2
 
+    def label(self, options: TrainingOptions) -> str:
+        kept = _kept(options)
+        return self.name if kept is None else f"{self.name}-{kept}"
+
+    def heading(self, options: TrainingOptions) -> str:
+        kept = _kept(options)
+        return self.title if kept is None else f"{self.title}, first {kept} layer{'s' if kept > 1 else ''}"
+
+    def depth(self, options: TrainingOptions, layers: int) -> int:
+        return _kept(options) or layers
+
     def build(self, backbone: Backbone, classes: int, options: TrainingOptions) -> MultiExitModel:
         assert isinstance(options, ElasticbertOptions)
         layers = self.exit_layers(options, backbone.depth)
         heads: dict[int, nn.Module] = exit_heads(backbone, classes, options.head, layers)
         kind = BalancedModel if options.gradient_equilibrium else MultiExitModel
         return kind(backbone, heads)
+
+
+def _kept(options: TrainingOptions) -> int | None:
+    assert isinstance(options, ElasticbertOptions)
+    return options.layers

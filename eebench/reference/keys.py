@@ -39,6 +39,8 @@ COSTEFF_MAIN, SMARTBERT_MAIN, SMARTBERT_SKIPPING = (
     Table("SmartBERT", 1),
     Table("SmartBERT", 3),
 )
+COSTEFF_SHAPES, COSTEFF_BACKBONES = Table("COST-EFF", 2, ""), Table("COST-EFF", 5)
+SMARTBERT_OPERATIONS = Table("SmartBERT", 2, "")
 CSDBERT_GLUE, CSDBERT_ELUE = Table("CsdBERT", 3, ""), Table("CsdBERT", 4, "")
 
 AVERAGES: Final = (CSDBERT_GLUE, CSDBERT_ELUE)
@@ -85,6 +87,12 @@ _JOINT_DEEBERT = Twin(
 TWINS: Final = {
     ("GAML-BERT", "deebert-joint"): _JOINT_DEEBERT,
     ("COST-EFF", "tinybert6"): _WITHOUT_GD,
+    ("COST-EFF", "elasticbert-6"): Twin("elasticbert", "ElasticBERT_6L", "both have the first six layers"),
+    ("COST-EFF", "distilbert6"): Twin(
+        "distilbert",
+        "DistilBERT6",
+        "both are the released checkpoint; the printed scores are those of its own paper",
+    ),
     ("CsdBERT", "deebert-joint"): _JOINT_DEEBERT,  # its row is GAML-BERT's digit for digit
 }
 """By paper and our label. A row that has a twin stands beside nothing else."""
@@ -103,12 +111,12 @@ def keys_of(table: Table) -> list[Key]:
     return [key for key in _rows() if key.table == table]
 
 
-def keys_beside(key: Key) -> Iterator[Key]:
+def keys_beside(key: Key, own_only: bool = False) -> Iterator[Key]:
     """The keys of the rows that may stand beside a run of ours, best first; `key` has our label and backbone.
 
-    The row of our own checkpoint; else that of BERT-base, or its twin. A row of any other checkpoint is never
-    beside ours: one that was distilled on a corpus or has six layers is another model. Checkpoints are the same by
-    what follows their last slash, so `fnlp/elasticbert-base` is `elasticbert-base`.
+    The row of our own checkpoint; else that of BERT-base, unless `own_only`, or its twin. A row of any other checkpoint
+    is never beside ours: one that was distilled on a corpus or has six layers is another model. Checkpoints are the
+    same by what follows their last slash, so `fnlp/elasticbert-base` is `elasticbert-base`.
     """
     own = key.backbone.rpartition("/")[2]
     for there in _backbones():
@@ -120,7 +128,7 @@ def keys_beside(key: Key) -> Iterator[Key]:
     }
     if twin is not None:
         yield replace(key, method=twin.method, backbone=twin.backbone)
-    elif (key.method, BASE) not in taken:
+    elif (key.method, BASE) not in taken and (not own_only or own == BASE):
         yield replace(key, backbone=BASE)
 
 

@@ -7,7 +7,7 @@ own matplotlib settings reaches a committed file. Text stays text in the SVG.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -152,10 +152,15 @@ def front_svg(
 
 
 def layers_svg(
-    exits: pd.DataFrame, methods: Mapping[str, Shown], caption: Caption, level: str = FULL_MODEL
+    exits: pd.DataFrame,
+    methods: Mapping[str, Shown],
+    caption: Caption,
+    level: str = FULL_MODEL,
+    shares: Sequence[float] = (),
 ) -> bytes:
     """Score by exit: a line per multi-exit method, the last exit of `level` as one (layout of GAML-BERT, Fig. 4).
 
+    Each of `shares` is one more line, at that share of the level (COST-EFF, Fig. 8).
     `exits` are of one task, backbone, split and metric; empty bytes when no method has more than one exit.
     """
     exits = exits.assign(score=100 * exits["score_mean"])
@@ -173,6 +178,9 @@ def layers_svg(
             height, label = float(curves[level]["score"].iloc[-1]), methods[level].title
             label = f"{label} (full)" if level == FULL_MODEL else label
             axes.axhline(height, color=INK, linestyle=LONG_DASHES, linewidth=1.3, label=short_label(label))
+            for share in shares:
+                words = short_label(f"{100 * share:g}% of {label}")
+                axes.axhline(share * height, color=INK, linestyle=":", linewidth=1.0, label=words)
         axes.set_xlabel("exit (after layer)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=13, integer=True))
         label_scores(axes, caption)

@@ -4,6 +4,7 @@ import torch
 
 from eebench.backbones.checkpoints import load_backbone
 from eebench.backbones.tokens import load_tokenizer
+from eebench.engine.execute import build_skeleton
 from eebench.losses import exit_losses
 from eebench.methods.catalogue import find_method
 from eebench.training.evaluation import exit_scores
@@ -43,6 +44,17 @@ def test_layers_get_the_average_of_their_exits_and_heads_their_own():
         else:
             expected = (first[name] + second[name]) / 2
         assert torch.allclose(gradient, expected, atol=1e-12), name
+
+
+def test_fewer_layers_are_another_model_and_all_of_them_keep_their_name(toy_job):
+    method = find_method("elasticbert")
+    whole, cut = method.options_type(), method.options_type(layers=1)
+    assert [method.label(options) for options in (whole, cut)] == ["elasticbert", "elasticbert-1"]
+    assert method.heading(cut) == "ElasticBERT, first 1 layer"
+    assert (method.depth(whole, 2), method.depth(cut, 2)) == (2, 1)
+    assert "layers" not in whole.model_dump(mode="json") and cut.model_dump(mode="json")["layers"] == 1
+    job = toy_job("elasticbert", layers=1)
+    assert build_skeleton(job).exit_layers == (1,) and job.spec.key != toy_job("elasticbert").spec.key
 
 
 def test_evaluation_is_untouched():

@@ -77,6 +77,25 @@ def test_what_stands_beside_ours_in_costeff_table_3(label, backbone, printed):
     assert next((row["printed"] for row in rows if row is not None), None) == printed
 
 
+@pytest.mark.parametrize(
+    ("label", "backbone", "printed"),
+    [
+        ("elasticbert-6", "fnlp/elasticbert-base", "ElasticBERT_6L"),
+        ("elasticbert", "fnlp/elasticbert-base", None),
+        ("distilbert6", "distilbert/distilbert-base-uncased", "DistilBERT6"),
+        ("finetune", "google/bert_uncased_L-8_H-256_A-4", "BERT_8L-256H"),
+        ("finetune", "bert-base-uncased", "BERT_Base"),
+        ("cost-eff-8x", "fnlp/elasticbert-base", None),  # BERT-base's row is another checkpoint's
+        ("tinybert6", "bert-base-uncased", "TinyBERT6 w/o GD"),
+    ],
+)
+def test_rows_of_our_own_checkpoint_alone(label, backbone, printed):
+    rows = [
+        printed_row(key) for key in keys_beside(Key(COSTEFF_MAIN, label, backbone, "sst2"), own_only=True)
+    ]
+    assert next((row["printed"] for row in rows if row is not None), None) == printed
+
+
 def test_scores_beside_ours():
     (key,) = list(keys_beside(Key(COSTEFF_MAIN, "tinybert6", "minilm-l6", "mrpc")))
     assert printed_row(key)["score"] == 88.5

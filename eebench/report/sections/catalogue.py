@@ -21,17 +21,20 @@ from eebench.report.sections.front import front
 from eebench.report.sections.ground import Block, Drawing, Ground, grounds
 from eebench.report.sections.histogram import histogram
 from eebench.report.sections.layers import layers
+from eebench.report.sections.operations import operations
 from eebench.report.sections.overthinking import overthinking
 from eebench.report.sections.pairs import pairs
 from eebench.report.sections.sensitivity import sensitivity
+from eebench.report.sections.shapes import shapes
 from eebench.report.sections.simple import simple
 from eebench.report.sections.skipping import skipping
 from eebench.report.sections.strategies import strategies
 from eebench.report.sections.thresholds import thresholds
+from eebench.report.sections.together import together, whose
 from eebench.report.sections.training_steps import training_steps
 from eebench.report.selection import Shown
 from eebench.results import Results
-from eebench.sections import Section, read_sections
+from eebench.sections import MethodsSection, Section, read_sections
 
 # Each renderer takes its own kind of section.
 RENDERERS: Mapping[str, Callable[[Any, Ground], Iterator[Block]]] = {
@@ -51,6 +54,8 @@ RENDERERS: Mapping[str, Callable[[Any, Ground], Iterator[Block]]] = {
     "compression": compression,
     "elue": elue,
     "average": average,
+    "shapes": shapes,
+    "operations": operations,
 }
 
 
@@ -83,12 +88,14 @@ def render_sections(
     return [_render(number, section, found) for number, section in enumerate(sections, start=1)]
 
 
-def _render(number: int, section: Section, found: list[Ground]) -> Rendered:
+def _render(number: int, asked: Section, found: list[Ground]) -> Rendered:
     """One section, backbone after backbone."""
     blocks: list[str] = []
     figures: list[FigureFile] = []
-    for ground in found:
-        if len(found) > 1:
+    parts = list(_parts(asked, found))
+    everywhere = {label for _, ground in parts for label in ground.planned()}
+    for section, ground in parts:
+        if len(parts) > 1:
             blocks.append(f"### {escape(ground.backbone)}")
         drawn = list(RENDERERS[section.kind](section, ground))
         for block in drawn:
@@ -99,7 +106,24 @@ def _render(number: int, section: Section, found: list[Ground]) -> Rendered:
             blocks.append(figures[-1].image if isinstance(block, Drawing) else block)
         if not drawn:
             blocks.append("Nothing to show: the results have no number that this section is about.")
-        missing = list(ground.without_result(section))
+        if drawn and ground.origins:
+            blocks.append(whose(ground))
+        missing = list(ground.without_result(section, everywhere))
         if missing:
             blocks.append(f"Without a result: {', '.join(map(escape, missing))}.")
-    return Rendered(section.shown_title, blocks, figures)
+    blocks += [f"Not here: {escape(name)}, {escape(why)}." for name, why in (asked.missing or {}).items()]
+    return Rendered(asked.shown_title, blocks, figures)
+
+
+def _parts(section: Section, found: list[Ground]) -> Iterator[tuple[Section, Ground]]:
+    """The grounds that a section is drawn from, those that none of its methods was to be run on left out.
+
+    Where several stand together they are one, and the section is in its labels.
+    """
+    here = [ground for ground in found if section.backbones is None or ground.backbone in section.backbones]
+    planned = [ground for ground in here if ground.planned() & set(section.labels)] or here[:1] or found[:1]
+    if isinstance(section, MethodsSection) and section.together and section.backbones and len(planned) > 1:
+        planned.sort(key=lambda ground: (section.backbones or []).index(ground.backbone))
+        yield together(section, planned)
+    else:
+        yield from ((section, ground) for ground in planned)

@@ -1,4 +1,4 @@
-"""How many times fewer parameters and FLOPs, and the scores left (layout of COST-EFF, Table 3)."""
+"""How many times fewer parameters and FLOPs, and the scores left (layout of COST-EFF, Tables 3 and 5)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from eebench.reference.keys import COSTEFF_MAIN, Key
+from eebench.reference.keys import COSTEFF_BACKBONES, COSTEFF_MAIN, Key
 from eebench.report.markdown import MISSING, escape, percent_with_spread, table, times
 from eebench.report.sections.ground import Block, Ground, Spread
 from eebench.report.sections.printed import Row, beside, column, in_their_metric, note
@@ -26,8 +26,7 @@ Points = dict[str, list["pd.Series[Any] | None"]]
 def compression(section: CompressionSection, ground: Ground) -> Iterator[Block]:
     """A row per method: its reductions and its score on each task, beside the printed ones."""
     tasks = ground.tasks(section)
-    asked = {task: [beside(Key(COSTEFF_MAIN, label, ground.backbone, task)) for label in section.methods]
-             for task in tasks}  # fmt: skip
+    asked = {task: [_printed(ground, label, task) for label in section.methods] for task in tasks}
     read = {task: in_their_metric(ground, task, rows) for task, rows in asked.items()}
     points = {label: [read[task][0].nearest(label, task, section.speedups.get(label)) for task in tasks]
               for label in section.methods}  # fmt: skip
@@ -49,6 +48,15 @@ def compression(section: CompressionSection, ground: Ground) -> Iterator[Block]:
     yield table(headers, body)
     yield MEANING
     yield from note(found)
+
+
+def _printed(ground: Ground, label: str, task: str) -> Row | None:
+    """The row of our own checkpoint in the appendix, else in the main table."""
+    name, backbone = ground.origin(label)
+    appendix = beside(Key(COSTEFF_BACKBONES, name, backbone, task), own_only=True)
+    if appendix is not None:
+        return appendix
+    return beside(Key(COSTEFF_MAIN, name, backbone, task), own_only=backbone != ground.backbone)
 
 
 def _reductions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,9 +59,10 @@ class Ground:
     """The results of one backbone on the split shown, under one convention.
 
     The rows are those of `distinguish`: their label is in the column ``base``. `held` are the points that choose
-    settings, empty when those shown do; `histograms`, `checks` and `simple` are the files of those names; `about` is
-    what the provenance says of each label. Scores are of the headline metric of their task; `every` has points, exits
-    and simple inputs of all metrics.
+    settings, empty when those shown do; `histograms`, `checks`, `simple` and `layers` are the files of those names;
+    `about` is what the provenance says of each label. Scores are of the headline metric of their task; `every` has
+    points, exits and simple inputs of all metrics. Where several backbones stand together (`together`), `backbone` is
+    the first, and `origins` has what the labels made for the others stand for.
     """
 
     backbone: str
@@ -72,9 +73,15 @@ class Ground:
     histograms: pd.DataFrame
     checks: pd.DataFrame
     simple: pd.DataFrame
+    layers: pd.DataFrame
     methods: Mapping[str, Shown]
     about: Mapping[str, Any]
     every: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    origins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def origin(self, label: str) -> tuple[str, str]:
+        """The label in the suite and the backbone of a label here."""
+        return self.origins.get(label, (label, self.backbone))
 
     def title(self, label: str) -> str:
         """How the page calls a label."""
@@ -239,13 +246,21 @@ class Ground:
     def full(self, task: str) -> str | None:
         """The label of the full model on a task: the fine-tuned backbone with nothing added."""
         there = dict.fromkeys(map(str, self.exits[self.exits["task"] == task]["base"]))
-        return next((label for label in there if self.method(label) == FULL_MODEL), None)
+        own = (label for label in there if self.origin(label)[1] == self.backbone)
+        return next((label for label in own if self.method(label) == FULL_MODEL), None)
 
-    def without_result(self, section: Section) -> Iterator[str]:
-        """Every label and task of a section that was to be run and has no result."""
+    def planned(self) -> set[str]:
+        """The labels that were to be run."""
+        return set(map(str, self.runs["base"]))
+
+    def without_result(self, section: Section, elsewhere: Collection[str] = ()) -> Iterator[str]:
+        """Every label and task of a section that was to be run and has no result.
+
+        A label of no run at all is one too, unless it is among those of `elsewhere`, of other backbones.
+        """
         for label in section.labels:
             planned = self.runs[self.runs["base"] == label]["task"].unique()
-            if not len(planned):
+            if not len(planned) and label not in elsewhere:
                 yield label
             for task in self.tasks(section):
                 if task in planned and self.finished(label, task).empty:
@@ -292,20 +307,20 @@ def grounds(
     `every` are the results under all metrics, `results` under one a task.
     """
     about = mapping(results.provenance.get("methods"))
-    histograms, checks = (
-        table.assign(base=table["method"]) for table in (results.histograms, results.checks)
+    histograms, checks, layers = (
+        table.assign(base=table["method"]) for table in (results.histograms, results.checks, results.layers)
     )
     for backbone in dict.fromkeys(map(str, results.runs["backbone"])):
         scores, every_score = (_scores(part, backbone) for part in (results, every or results))
-        judges, runs, counted, checked = (
-            table[table["backbone"] == backbone] for table in (held, results.runs, histograms, checks)
+        judges, runs, counted, checked, sizes = (
+            table[table["backbone"] == backbone] for table in (held, results.runs, histograms, checks, layers)
         )
         points = scores["points"]
         if len(points):
             checked = checked[checked["split"] == points["split"].iloc[0]]
             judges = judges[judges["convention"] == points["convention"].iloc[0]]
-        yield Ground(backbone, points, judges, scores["exits"], runs, counted, checked, scores["simple"], methods,
-                     about, every_score)  # fmt: skip
+        yield Ground(backbone, points, judges, scores["exits"], runs, counted, checked, scores["simple"], sizes,
+                     methods, about, every_score)  # fmt: skip
 
 
 def _scores(results: Results, backbone: str) -> dict[str, pd.DataFrame]:

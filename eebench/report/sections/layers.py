@@ -1,4 +1,4 @@
-"""Score by exit of chosen methods (layout of COST-EFF, Figs. 5 and 6, and GAML-BERT, Fig. 4)."""
+"""Score by exit of chosen methods (layout of COST-EFF, Figs. 5, 6 and 8, and GAML-BERT, Fig. 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def layers(section: LayersSection, ground: Ground) -> Iterator[Block]:
         level = ground.exit_rows(section.level, task) if section.level is not None else rows.iloc[:0]
         name = str(level["method"].iloc[0]) if len(level) else ""
         caption = Caption(f"{task}, {ground.backbone}", ground.metric(task))
-        svg = layers_svg(rows, ground.methods, caption, name)
+        svg = layers_svg(rows, ground.methods, caption, name, section.level_shares or ())
         if not svg:
             continue
         yield Drawing(task, f"Score by layer: {task}, {ground.backbone}", svg)
@@ -26,15 +26,16 @@ def layers(section: LayersSection, ground: Ground) -> Iterator[Block]:
 
 
 def _passed(section: LayersSection, ground: Ground, task: str, level: str) -> str:
-    """The shallowest exit at which each method scores at least as much as the level."""
-    height = ground.last_exit(level, task).mean
+    """The shallowest exit at which each method scores at least as much as the level, and as each share of it."""
+    height, title = ground.last_exit(level, task).mean, escape(ground.title(level))
+    heights = {title: height, **{f"{100 * share:g}% of {title}": share * height
+                                 for share in section.level_shares or ()}}  # fmt: skip
     body = []
     for label in section.methods:
         rows = ground.exit_rows(label, task)
         if label != level and len(rows):
-            above = rows[rows["score_mean"] >= height]
-            where = f"{int(above['exit'].iloc[0])}" if len(above) else "none"
-            best = rows["score_mean"].max()
-            body.append([escape(ground.title(label)), where, percent(best)])
-    words = f"first exit with at least {percent(height)} ({escape(ground.title(level))})"
-    return table([f"{escape(task)}: method", words, "best exit's score"], body)
+            reached = [rows[rows["score_mean"] >= asked] for asked in heights.values()]
+            where = [f"{int(above['exit'].iloc[0])}" if len(above) else "none" for above in reached]
+            body.append([escape(ground.title(label)), *where, percent(rows["score_mean"].max())])
+    words = [f"first exit with at least {percent(asked)} ({name})" for name, asked in heights.items()]
+    return table([f"{escape(task)}: method", *words, "best exit's score"], body)

@@ -22,9 +22,12 @@ OTHER_METRIC_MEANS = (
 )
 
 
-def beside(key: Key) -> Row | None:
-    """The printed row that stands beside a run of ours, whose label and backbone the key has; None if there is none."""
-    rows = (printed_row(there) for there in keys_beside(key))
+def beside(key: Key, own_only: bool = False) -> Row | None:
+    """The printed row that stands beside a run of ours, whose label and backbone the key has; None if there is none.
+
+    `own_only` refuses BERT-base's row beside another checkpoint, where ours of BERT-base may stand in the same table.
+    """
+    rows = (printed_row(there) for there in keys_beside(key, own_only))
     return next((row for row in rows if row is not None), None)
 
 

@@ -95,6 +95,8 @@ SECTIONS: list[dict[str, Any]] = [
     {"kind": "compression", "methods": ["finetune", "gaml", "gaml-small"], "speedups": {"gaml": 2.0}},
     {"kind": "average", "methods": ["finetune", "gaml", "lost"]},
     {"kind": "elue", "reference": "pabee", "methods": ["gaml", "gaml-small"]},
+    {"kind": "shapes", "methods": ["finetune", "gaml-small", "lost"]},
+    {"kind": "operations", "methods": ["finetune", "smartbert"], "missing": {"Table <9>": "which is of another model"}},
 ]  # fmt: skip
 
 CELL = {"task": "cola", "backbone": "toy"}
@@ -199,11 +201,26 @@ def simple_rows() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def layer_rows() -> list[dict[str, Any]]:
+    """Six layers each; those of gaml-small grow, and smartbert has a gate before each."""
+    rows = []
+    for label, exits in (("finetune", (6,)), ("gaml-small", (2, 4, 6)), ("smartbert", (3, 6))):
+        small, gated = label == "gaml-small", label == "smartbert"
+        rows += [
+            {"backbone": "toy", "method": label, "layer": layer, "width": 32, "heads": 1 if small else 2,
+             "head_width": 16, "ffn_width": 8 * layer if small else 64, "layer_flops": 2_000_000 + 1000 * small * layer,
+             "exit_flops": 40_000 if layer in exits else None, "gate_flops": 31_000 if gated else None,
+             "convention": "full_2mac@128"}
+            for layer in range(1, 7)
+        ]  # fmt: skip
+    return rows
+
+
 def write_analyses(folder: Path, sections: list[dict[str, Any]], **tables: list[dict[str, Any]]) -> Path:
     """The results written by hand, some tables of them replaced."""
     rows = {"points": point_rows(), "exits": exit_rows(), "runs": run_rows(),
             "histograms": [*histogram_rows(), *delta_rows()], "checks": check_rows(),
-            "simple": simple_rows()}  # fmt: skip
+            "simple": simple_rows(), "layers": layer_rows()}  # fmt: skip
     provenance = {"suite": {"name": folder.name}, "methods": METHODS, "sections": sections}
     found = {name: pd.DataFrame(part) for name, part in (rows | tables).items() if part}
     write_results(folder, found, provenance)
@@ -242,3 +259,28 @@ def section() -> Callable[..., Any]:
 @pytest.fixture
 def write() -> Callable[..., Path]:
     return write_analyses
+
+
+def elsewhere(rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
+    """The rows, and those of one label on a second backbone: a tenth better, half the FLOPs and parameters."""
+    copies = [
+        {**row, "backbone": "side/small", "score_mean": row.get("score_mean", 0.0) + 0.1,
+         **{name: row[name] // 2 for name in ("flops_per_sample", "parameters") if row.get(name) is not None}}
+        for row in rows if row["method"] == label
+    ]  # fmt: skip
+    return [*rows, *copies]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Callable[..., Path]:
+    """`both(sections, drop)` has gaml on a second backbone too; `drop` are labels without a result on the first."""
+
+    def make(sections: list[dict[str, Any]], drop: tuple[str, ...] = ()) -> Path:
+        scores = {"points": point_rows(), "exits": exit_rows()}
+        kept = {name: [row for row in rows if row["method"] not in drop] for name, rows in scores.items()}
+        tables = {name: elsewhere(rows, "gaml") for name, rows in {**kept, "runs": run_rows()}.items()}
+        return write_analyses(
+            tmp_path / "both", sections, **tables, layers=elsewhere(layer_rows(), "gaml-small")
+        )
+
+    return make
