@@ -170,8 +170,8 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(executor, toy_job, tmp
     class Killed(Exception):
         pass
 
-    def kill(done, total):
-        if total == 12 and done == 8:
+    def kill(moment):
+        if moment.total == 12 and moment.done == 8:
             raise Killed
 
     job, other = (

@@ -423,8 +423,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, toy_job, rank_em
     whole = Executor(Store(tmp_path / "whole"), torch.device("cpu")).ensure_trained(job)
     again = Executor(Store(tmp_path / "killed"), torch.device("cpu"))
 
-    def stop(done, total):
-        if done == 8:
+    def stop(moment):
+        if moment.done == 8:
             raise _Killed
 
     with pytest.raises(_Killed):

@@ -55,8 +55,8 @@ def test_a_run_that_was_killed_while_it_retrained_ends_with_the_same_weights(exe
     class Killed(Exception):
         pass
 
-    def kill(done, total):
-        if total == 12 and done == 8:
+    def kill(moment):
+        if moment.total == 12 and moment.done == 8:
             raise Killed
 
     job = toy_job("head-pruning", pruned=0.25, retrain_epochs=2)

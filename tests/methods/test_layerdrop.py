@@ -119,8 +119,8 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(executor, toy_job, tmp
     class Killed(Exception):
         pass
 
-    def kill(done, total):
-        if done == 8:
+    def kill(moment):
+        if moment.done == 8:
             raise Killed
 
     job, other = toy_job("layerdrop", drop_rate=0.5), Executor(Store(tmp_path / "other"), executor.device)

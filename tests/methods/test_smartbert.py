@@ -369,8 +369,8 @@ def test_it_resumes_in_any_epoch_of_any_stage(tmp_path, toy_job, stop):
     class Killed(Exception):
         pass
 
-    def kill(done, total):
-        if done == stop:
+    def kill(moment):
+        if moment.done == stop:
             raise Killed
 
     job = toy_job("smartbert", **QUICK)  # six steps an epoch

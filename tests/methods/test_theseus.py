@@ -126,8 +126,8 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(executor, toy_job, tmp
     class Killed(Exception):
         pass
 
-    def kill(done, total):
-        if done == 8:
+    def kill(moment):
+        if moment.done == 8:
             raise Killed
 
     job, other = toy_job("theseus", successor_epochs=1), Executor(Store(tmp_path / "other"), executor.device)

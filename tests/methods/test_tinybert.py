@@ -211,8 +211,8 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("step", [9, 20])
 def test_a_stopped_run_goes_on_in_the_stage_it_was_in(tmp_path, toy_job, step):
-    def stop(done, total):
-        if done == step:
+    def stop(moment):
+        if moment.done == step:
             raise Stopped
 
     job = toy_job("tinybert", intermediate_epochs=2)
