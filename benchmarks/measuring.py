@@ -80,13 +80,15 @@ class Subject:
         return cls(given.suite, given.backbone, given.task, given.seed, given.toy, place)
 
     def jobs(self, labels: Sequence[str]) -> list[Job]:
-        """The run of each method label; one planner, so that the data are loaded once."""
+        """The run of each method, by label or else by name; one planner, so that the data are loaded once."""
         planner = Planner(None, auto_precision(self.device))
         return [self._toy(planner, label) if self.toy else self._job(planner, label) for label in labels]
 
     def _job(self, planner: Planner, label: str) -> Job:
         suite = load_suite(self.suite)
-        choices = {choice.label: choice for choice in suite.choices}
+        # A suite may have a method under a label of its own alone; the first of that name is meant.
+        choices = {choice.method.name: choice for choice in reversed(suite.choices)}
+        choices |= {choice.label: choice for choice in suite.choices}
         if label not in choices:
             raise UnknownName("method", label, choices, f"suite {self.suite}")
         method, options = choices[label].method, choices[label].options

