@@ -71,7 +71,9 @@ class Overrides:
             changed["tasks"] = [self._task(raw, name) for name in self.tasks]
             for key in ("task_defaults", "metrics"):
                 changed |= {key: among(raw[key], self.tasks)} if key in raw else {}
-            methods = [self._on_tasks(item) for item in listed(changed.get("methods"))]
+            own = {item.get("name") if isinstance(item, dict) else item for item in listed(raw.get("tasks"))}
+            added = [name for name in self.tasks if name not in own]
+            methods = [self._on_tasks(item, added) for item in listed(changed.get("methods"))]
             changed["methods"] = [item for item in methods if item is not None]
         return changed
 
@@ -82,13 +84,16 @@ class Overrides:
         ]
         return own[0] if own else name
 
-    def _on_tasks(self, item: Any) -> Any:
-        """A method's entry on the tasks that are left; None where it is for none of them."""
+    def _on_tasks(self, item: Any, added: Collection[str]) -> Any:
+        """A method's entry on the tasks that are left; None where it is for none of them.
+
+        Which tasks it is for is said of the suite's own; those `added` are for every method.
+        """
         if not isinstance(item, dict):
             return item
         kept = dict(item)
         if isinstance(item.get("tasks"), list):
-            kept["tasks"] = [task for task in item["tasks"] if task in self.tasks]
+            kept["tasks"] = [task for task in self.tasks if task in item["tasks"] or task in added]
             if not kept["tasks"]:
                 return None
         if "task_options" in item:

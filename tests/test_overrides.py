@@ -55,7 +55,9 @@ def test_a_task_takes_with_it_all_that_belongs_to_it(load):
     assert suite.choices[0].options_for("moods", "toy").lr == 2e-3
     assert (suite.name, suite.overrides) == ("mine-moods", {"tasks": ["moods"]})
     # a known task that the suite does not have
-    assert [task.name for task in load(tasks=["rte", "cola"]).tasks] == ["rte", "cola"]
+    both = load(tasks=["rte", "cola"])
+    assert [task.name for task in both.tasks] == ["rte", "cola"]
+    assert both.choices[-1].label == "joint" and both.choices[-1].tasks == {"rte", "cola"}
     assert load(tasks=["cola"]).tasks[0].metric == "accuracy" and len(load(tasks=["cola"]).sections) == 1
 
 
